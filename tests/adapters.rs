@@ -126,6 +126,8 @@ impl Adapters {
             stack: "none".into(),
             retry_unknown: Default::default(),
             miss_samples: Default::default(),
+            link_url: None,
+            link_secret_id: None,
             graph: GraphConfig { base_url: GRAPH_URL.into(), version: GRAPH_VERSION.into() },
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

@@ -267,7 +267,7 @@ fn what_a_function_links_is_built_for_size_where_it_is_deployed() {
         .filter(|package| package.manifest_path.as_std_path().starts_with(&folder))
         .map(|package| &package.id)
         .collect();
-    assert_eq!(linked.len(), 4);
+    assert_eq!(linked.len(), 5);
     let mut seen: BTreeSet<&PackageId> = linked.iter().copied().collect();
     while let Some(package) = linked.pop() {
         linked.extend(dependencies[package].iter().copied().filter(|id| seen.insert(id)));

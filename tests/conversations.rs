@@ -49,13 +49,13 @@ fn without(parts: &[&str]) -> Value {
 }
 
 impl World {
-    async fn talking(campaign: Value) -> Self {
+    pub(crate) async fn talking(campaign: Value) -> Self {
         let world = Self::start(careful()).await;
         world.put_campaign(campaign).await;
         world
     }
 
-    async fn put_campaign(&self, campaign: Value) {
+    pub(crate) async fn put_campaign(&self, campaign: Value) {
         let campaign: Campaign = serde_json::from_value(campaign).unwrap();
         campaign.check().unwrap();
         let changes = &self.outside.changes;
@@ -66,13 +66,13 @@ impl World {
     }
 
     /// Somebody's comment, and a minute for its DM.
-    async fn comment(&mut self, n: u32) {
+    pub(crate) async fn comment(&mut self, n: u32) {
         assert_eq!(self.say(&[said(n).by(&person(n))]).await, 200);
         self.pass(MINUTE).await;
     }
 
     /// Somebody writes, and has half a minute for the answer.
-    async fn write(&mut self, n: u32, mid: &str, text: &str) {
+    pub(crate) async fn write(&mut self, n: u32, mid: &str, text: &str) {
         assert_eq!(self.tell(&[message(n, self.now(), mid, text)]).await, 200);
         self.pass(30 * SECOND).await;
     }
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// The messages to somebody, in order.
-    fn thread(&self, n: u32) -> Vec<SentMessage> {
+    pub(crate) fn thread(&self, n: u32) -> Vec<SentMessage> {
         let messages = self.stack.graph.messages().into_iter();
         messages.filter(|sent| sent.person.as_str() == person(n)).collect()
     }

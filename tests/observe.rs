@@ -492,6 +492,8 @@ async fn every_metric_is_written_once_there_is_cause() {
         assert!(expected.remove(outage), "{outage}");
     }
     assert!(expected.remove("PublicReplies"), "no campaign makes any here");
+    assert!(expected.remove("Clicks"), "no campaign has links here");
+    assert!(expected.remove("Conversations"), "no campaign has more than an opening here");
     assert!(expected.remove("Outranked"), "no campaigns compete here");
     assert!(expected.remove("TooManyAnswers"), "nobody writes so often here");
     assert_eq!(written, expected);

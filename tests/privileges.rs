@@ -36,12 +36,15 @@ impl fmt::Display for Permission {
     }
 }
 
-const FUNCTIONS: [Function; 4] =
-    [Function::Webhook, Function::Sender, Function::Release, Function::Upkeep];
+const FUNCTIONS: [Function; 5] =
+    [Function::Webhook, Function::Sender, Function::Release, Function::Upkeep, Function::Link];
 
 /// What functions ask of services that the local stack has in process and so does not show: the
-/// webhook for the app's secrets, sender and upkeep for the key that tokens are sealed with.
-const IN_PROCESS: [(Function, &str, &str); 3] = [
+/// webhook for the app's secrets, sender and upkeep for the key that tokens are sealed with, sender and
+/// link function for the keys of links.
+const IN_PROCESS: [(Function, &str, &str); 5] = [
+    (Function::Sender, "secretsmanager:GetSecretValue", "LinkSecret"),
+    (Function::Link, "secretsmanager:GetSecretValue", "LinkSecret"),
     (Function::Webhook, "secretsmanager:GetSecretValue", "Secret"),
     (Function::Sender, "kms:Decrypt", "TokenKey"),
     (Function::Upkeep, "kms:Decrypt", "TokenKey"),
@@ -90,6 +93,16 @@ const RARELY: [(Function, &str, &str); 23] = [
 /// it, and checks that it is allowed.
 const IN_PUBLIC: [(Function, &str); 2] =
     [(Function::Sender, "dynamodb:PutItem"), (Function::Release, "dynamodb:PutItem")];
+
+/// What the link function asks for where somebody opens a link, of the state table by partition and of
+/// the table of sends. `links` plays it, and checks that it is allowed.
+const BY_CLICKS: [(&str, &str, &str); 5] = [
+    ("dynamodb:Query", "StateTable", "account#*"),
+    ("dynamodb:GetItem", "StateTable", "talk#*"),
+    ("dynamodb:PutItem", "StateTable", "talk#*"),
+    ("dynamodb:BatchGetItem", "SendsTable", ""),
+    ("dynamodb:UpdateItem", "SendsTable", ""),
+];
 
 /// What Lambda asks for in the function's name to record a trace, where it is asked to. Traces have
 /// no name of their own.
@@ -198,6 +211,11 @@ fn used_beside(template: &Value) -> BTreeSet<Permission> {
             AT_START.into_iter().chain(RARELY).filter(|(of, ..)| *of == function)
         {
             add_of(action, "StateTable", partition);
+        }
+        for (action, resource, partition) in
+            BY_CLICKS.into_iter().filter(|_| function == Function::Link)
+        {
+            add_of(action, resource, partition);
         }
         let mut add = |action: &str, resource: &str| add_of(action, resource, "");
         for (_, action) in IN_PUBLIC.into_iter().filter(|(of, ..)| *of == function) {

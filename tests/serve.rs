@@ -28,6 +28,7 @@ async fn served() -> Served {
         graph_port: 0,
         dynamodb_port: 0,
         sqs_port: 0,
+        link_port: 0,
         console_port: 0,
         write_deployment: None,
     };

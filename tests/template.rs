@@ -15,11 +15,13 @@ use serde_yaml_ng::Value as Yaml;
 use spillway_cloud::config::{Config, GRAPH_URL, GRAPH_VERSION};
 use spillway_cloud::emf::{NAMESPACE, STACK};
 use spillway_cloud::schema;
-use spillway_cloud::secrets::Secrets;
+use spillway_cloud::secrets::{Secrets, parse_link_keys};
 use spillway_cloud::token::{KMS_CONTEXT, Purpose};
+use spillway_core::content::LINK_BASE_BYTES_MAX;
 use spillway_graph::GraphConfig;
 use spillway_local::lambda::{
-    RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, SENDER_TIMEOUT, UPKEEP_TIMEOUT, WEBHOOK_TIMEOUT,
+    LINK_TIMEOUT, RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, SENDER_TIMEOUT, UPKEEP_TIMEOUT,
+    WEBHOOK_TIMEOUT,
 };
 use spillway_local::stack::{Blueprint, Pace, Ports, Stack};
 use spillway_meta::signature::SignatureError;
@@ -28,8 +30,8 @@ use spillway_service::metrics::{Definition, Kind, Metric, name_of};
 use spillway_service::release::OVERDUE;
 
 /// The functions' names in the template.
-pub(crate) const FUNCTIONS: [&str; 4] =
-    ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction"];
+pub(crate) const FUNCTIONS: [&str; 5] =
+    ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction", "LinkFunction"];
 
 /// The template as JSON, with CloudFormation's short forms written out: `!Ref X` is `{"Ref": "X"}`
 /// and `!GetAtt X.Y` is `{"Fn::GetAtt": "X.Y"}`.
@@ -82,11 +84,15 @@ fn the_functions_get_exactly_the_variables_that_the_configuration_reads() {
     let set = template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
     let mut set: BTreeSet<String> = set.keys().cloned().collect();
     assert!(set.remove("RUST_LOG"), "logging reads it");
-    assert_eq!(read.into_inner(), set);
     for function in FUNCTIONS {
-        let properties = resource(&template, function);
-        assert_eq!(properties["Environment"], Value::Null, "{function} sets variables of its own");
+        let own = &resource(&template, function)["Environment"]["Variables"];
+        let own: Vec<&String> = own.as_object().into_iter().flat_map(Map::keys).collect();
+        // The address of the link function would depend on itself.
+        let writes_links = function == "SenderFunction";
+        assert_eq!(own, ["SPILLWAY_LINK_URL"][..usize::from(writes_links)], "{function}");
+        set.extend(own.into_iter().cloned());
     }
+    assert_eq!(read.into_inner(), set);
 }
 
 #[test]
@@ -95,6 +101,8 @@ fn each_variable_names_what_it_is_called_after() {
     let variables = &template["Globals"]["Function"]["Environment"]["Variables"];
     let secret = json!({ "Fn::If": ["MakesSecret", { "Ref": "Secret" }, { "Ref": "SecretArn" }] });
     assert_eq!(variables["SPILLWAY_SECRET_ID"], secret);
+    let of_links = json!({ "Fn::If": ["HasLinks", { "Ref": "LinkSecret" }, ""] });
+    assert_eq!(variables["SPILLWAY_LINK_SECRET_ID"], of_links);
     assert_eq!(variables["SPILLWAY_KMS_KEY"], json!({ "Fn::GetAtt": "TokenKey.Arn" }));
     for (variable, named) in [
         ("SPILLWAY_SENDS_TABLE", "SendsTable"),
@@ -124,6 +132,7 @@ fn timeouts_and_batches_are_those_of_the_local_stack() {
         ("SenderFunction", SENDER_TIMEOUT),
         ("ReleaseFunction", RELEASE_TIMEOUT),
         ("UpkeepFunction", UPKEEP_TIMEOUT),
+        ("LinkFunction", LINK_TIMEOUT),
     ] {
         assert_eq!(resource(&template, name)["Timeout"], timeout.as_secs(), "{name}");
     }
@@ -183,7 +192,9 @@ fn the_schedule_sends_what_the_release_function_takes_for_it() {
 fn granted(template: &Value, role: &str, service: &str) -> Vec<Value> {
     let statements = &resource(template, role)["Policies"][0]["PolicyDocument"]["Statement"];
     let statements = statements.as_array().unwrap().iter();
+    // Those that hang on a condition, where it holds.
     statements
+        .map(|statement| statement.get("Fn::If").map_or(statement, |choice| &choice[1]))
         .filter(|statement| statement["Action"].to_string().contains(service))
         .cloned()
         .collect()
@@ -193,11 +204,19 @@ fn granted(template: &Value, role: &str, service: &str) -> Vec<Value> {
 #[test]
 fn the_sender_alone_opens_tokens_and_the_webhook_alone_reads_the_secret() {
     let template = template();
-    for role in ["WebhookRole", "ReleaseRole"] {
+    for role in ["WebhookRole", "ReleaseRole", "LinkRole"] {
         assert_eq!(granted(&template, role, "kms:"), Vec::<Value>::new(), "{role}");
     }
-    for role in ["SenderRole", "ReleaseRole"] {
-        assert_eq!(granted(&template, role, "secretsmanager:"), Vec::<Value>::new(), "{role}");
+    assert_eq!(granted(&template, "ReleaseRole", "secretsmanager:"), Vec::<Value>::new());
+    let link_keys = json!({
+        "Sid": "LinkSecret",
+        "Effect": "Allow",
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": { "Ref": "LinkSecret" },
+    });
+    for role in ["SenderRole", "LinkRole"] {
+        let reads = granted(&template, role, "secretsmanager:");
+        assert_eq!(reads, std::slice::from_ref(&link_keys), "{role}: no app secret");
     }
     // The operator alone opens what people wrote.
     assert_ne!(Purpose::Samples.context(), KMS_CONTEXT);
@@ -251,6 +270,40 @@ fn the_generated_secret_answers_the_handshake() {
     assert_eq!((secrets.app_secrets.len(), secrets.verify_tokens.len()), (0, 1));
 }
 
+#[test]
+fn the_generated_secret_of_links_signs_them() {
+    let generate = &resource(&template(), "LinkSecret")["GenerateSecretString"];
+    let text = generate["SecretStringTemplate"].as_str().unwrap();
+    let mut secret: Value = serde_json::from_str(text).unwrap();
+    let drawn = "x".repeat(generate["PasswordLength"].as_u64().unwrap().try_into().unwrap());
+    secret[generate["GenerateStringKey"].as_str().unwrap()] = drawn.into();
+    assert!(parse_link_keys(&SecretString::from(secret.to_string())).is_ok());
+    // Without it, links that were sent would lead nowhere.
+    assert_eq!(template()["Resources"]["LinkSecret"]["DeletionPolicy"], "Retain");
+}
+
+/// Nothing of links is there unless they are turned on, and nothing else hangs on that.
+#[test]
+fn links_are_off_by_default_and_all_of_them_hangs_on_one_condition() {
+    let template = template();
+    assert_eq!(template["Parameters"]["Links"]["Default"], "off");
+    let is_on = json!({ "Fn::Equals": [{ "Ref": "Links" }, "on"] });
+    assert_eq!(template["Conditions"]["HasLinks"], is_on);
+    let conditions = ["HasLinks", "HasLinksByUrl", "HasLinksByApi"];
+    for condition in &conditions[1..] {
+        let both = &template["Conditions"][condition]["Fn::And"];
+        assert_eq!(both[0], json!({ "Fn::Condition": "HasLinks" }), "{condition}");
+    }
+    let parts = template["Resources"].as_object().unwrap().iter();
+    for (name, part) in parts {
+        let condition = part["Condition"].as_str().unwrap_or_default();
+        assert_eq!(name.starts_with("Link"), conditions.contains(&condition), "{name}");
+    }
+    // The longest host, and the slashes around it.
+    let pattern = template["Parameters"]["LinkDomain"]["AllowedPattern"].as_str().unwrap();
+    assert!(pattern.ends_with("{4,64}$") && "https:///".len() + 64 <= LINK_BASE_BYTES_MAX);
+}
+
 /// A deployment moves the alias that everything calls, and goes back when the function fails, or
 /// answers for itself that it has.
 #[test]
@@ -262,6 +315,7 @@ fn each_function_is_deployed_by_an_alias_that_its_failures_roll_back() {
         ("SenderFunction", "FailedRecords", 60),
         ("ReleaseFunction", "FailedRecords", 300),
         ("UpkeepFunction", "FailedVisits", 900),
+        ("LinkFunction", "Url5xxCount", 60),
     ] {
         let properties = resource(&template, function);
         assert_eq!(properties["AutoPublishAliasAllProperties"], true, "{function}");
@@ -473,7 +527,7 @@ fn each_function_is_built_from_a_package_that_has_its_binary() {
         .filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Function")
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(functions.len(), 4, "{functions:?}");
+    assert_eq!(functions.len(), FUNCTIONS.len(), "{functions:?}");
     for name in functions {
         let resource = &template["Resources"][name];
         let folder = resource["Properties"]["CodeUri"].as_str().unwrap();
@@ -551,7 +605,7 @@ fn every_alarm_tells_somebody_says_what_to_do_and_is_on_the_dashboard_and_in_the
     // Those that move an alias back act on the deployment alone; errors tell somebody by another.
     let (rollbacks, alarms): (Vec<_>, Vec<_>) =
         alarms(&template).into_iter().partition(|(name, _)| name.ends_with("RollbackAlarm"));
-    assert_eq!((rollbacks.len(), alarms.len()), (4, 23));
+    assert_eq!((rollbacks.len(), alarms.len()), (5, 24));
     for (name, alarm) in alarms {
         assert_eq!(alarm["AlarmActions"], topic, "{name}");
         let text = alarm["AlarmDescription"].as_str().unwrap();
@@ -576,7 +630,14 @@ fn dashboard(template: &Value, front: Front) -> (String, Value) {
     let requests = &body[1]["Requests"]["Fn::If"];
     assert_eq!(requests[0], "IsFunctionUrl");
     let requests = requests[front as usize]["Fn::Sub"].as_str().unwrap();
-    let body = body[0].as_str().unwrap().replace("${Requests}", requests);
+    let of_links = |name: &str| {
+        let part = &body[1][name]["Fn::If"];
+        assert_eq!((&part[0], &part[2]), (&json!("HasLinks"), &json!("")));
+        part[1]["Fn::Sub"].as_str().unwrap().to_owned()
+    };
+    let text = body[0].as_str().unwrap().replace("${Requests}", requests);
+    let text = text.replace("${LinkAlarm}", &of_links("LinkAlarm"));
+    let body = text.replace("${Links}", &of_links("Links"));
     let json = serde_json::from_str(&body).unwrap();
     (body, json)
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
+use spillway_local::fault_injector::KillPoint;
 use spillway_service::keys;
 
 use super::{CHECK, HOUR, LINES, MINUTE, Play, TOLD_WITHIN, observed};
 use crate::harness::{CREATOR, OTHER, START, all_said, said};
+use crate::links;
 use crate::upkeep::{end_of_a_token, webhooks_that_stop};
 
 /// Overdue looks at twenty minutes.
@@ -46,6 +48,18 @@ async fn a_message_that_nobody_can_parse_is_told() {
     send.message_body("x").send().await.unwrap();
     play.pass(5 * MINUTE, MINUTE).await;
     play.assert_told(START, &["DeadLetter"], &[]);
+}
+
+#[tokio::test]
+async fn a_link_function_that_dies_is_told() {
+    let mut play = Play::start().await;
+    play.world.put_campaign(links::guide()).await;
+    let [link, _] = play.world.delivered(1).await;
+    let died_at = play.world.now();
+    play.world.stack.faults.kill_at(1, KillPoint::Before);
+    assert_eq!(play.world.tap_link(&link).await.0, 502);
+    play.pass(MINUTE, MINUTE).await;
+    play.assert_told(died_at, &["LinkError"], &[]);
 }
 
 #[tokio::test]

@@ -118,6 +118,8 @@ impl Deployment {
             entry_keys: EntryKeys::default(),
             retry_unknown: RetryUnknown::default(),
             miss_samples: MissSamples::default(),
+            link_url: None,
+            link_secret_id: None,
             graph: spillway_meta::graph::GraphConfig { base_url, version: GRAPH_VERSION.into() },
         };
         let account = load_accounts(None, &quotas).unwrap().remove(0);

@@ -19,7 +19,8 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn sender() -> Result<Sender, StartError> {
-    let wiring = Environment::load().await?.wiring()?;
+    let environment = Environment::load().await?;
+    let wiring = environment.with_links(environment.wiring()?);
     wiring.warm_with_key().await;
     Ok(Sender::new(&wiring))
 }

@@ -15,7 +15,7 @@ use spillway_core::profile::Profile;
 use spillway_core::send::PendingSend;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
-use spillway_service::accounts_file::{self, AccountsFileError, Mistake, Reason};
+use spillway_service::accounts_file::{self, AccountsFileError, Mistake, NewAccount, Reason};
 use spillway_service::admin::Several;
 use spillway_service::admin::campaigns::{CampaignView, PlanView, Planned, RunningError};
 use spillway_service::admin::plan::{Change, FieldChange, Unnamed};
@@ -161,7 +161,8 @@ Its accounts must be connected. `profile`, `terms` and [[profile]] are applied i
 otherwise stay as they are. A file with mistakes is refused as a whole, with every line and reason
 (exit code 4). Applying a file twice changes nothing the second time. Waiting sends get the new texts.
 New keywords apply to new comments and messages, within a minute. What answers a message goes out within 24 hours
-of it, or not at all. For `starts` and `ends` a comment counts by the time when
+of it, or not at all. `{link:https://example.com/guide}` in a text, or as a `url`, is a link that tells who has opened
+it, for `unless = \"clicked\"`, if the deployment tracks links. For `starts` and `ends` a comment counts by the time when
 it was made where Meta tells that, else by when Meta told of it. Nothing in `events` tells of a begin or an end.")]
 pub(crate) struct ApplyOptions {
     /// TOML file; `-` for standard input
@@ -220,11 +221,28 @@ fn help(reason: &Reason) -> &'static str {
     }
 }
 
+/// Refuses links to be tracked where the deployment tracks none.
+pub(crate) fn check_links<'a>(
+    deployment: &Deployment,
+    accounts: impl IntoIterator<Item = &'a NewAccount>,
+    (file, text): (&str, &str),
+) -> Result<()> {
+    if deployment.config.link_url.is_some() {
+        return Ok(());
+    }
+    let mistakes = accounts_file::links_without_deployment(accounts);
+    if mistakes.is_empty() {
+        return Ok(());
+    }
+    Err(refuse(file, text, &AccountsFileError { mistakes }))
+}
+
 async fn apply(options: &ApplyOptions, place: &Where, output: Output) -> Result<()> {
     let (text, shown) = text_file::read(&options.file)?;
     let wanted = accounts_file::parse(&text, &Profile::careful())
         .map_err(|error| refuse(&shown, &text, &error))?;
     let deployment = place.open().await?;
+    check_links(&deployment, &wanted, (&shown, &text))?;
     let unnamed = if options.prune { Unnamed::Go } else { Unnamed::Stay };
     let admin = &deployment.admin.accounts;
     let (planned, mistakes) = admin.plans(&wanted, unnamed).await?;
@@ -562,7 +580,6 @@ mod tests {
     use spillway_core::campaign::Campaigns;
     use spillway_core::rules::Terms;
     use spillway_service::account::SealedToken;
-    use spillway_service::accounts_file::NewAccount;
     use spillway_service::admin::plan::plan;
 
     use super::*;

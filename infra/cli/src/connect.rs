@@ -260,6 +260,8 @@ impl Job {
 
     /// Shows what connecting changes, and asks about it if the account is connected already.
     async fn plan(&self, account: &NewAccount) -> Result<ConnectPlan> {
+        let File { shown, text, .. } = &self.file;
+        campaign::check_links(&self.deployment, [account], (shown, text))?;
         let admin = &self.deployment.admin.accounts;
         let plan = admin.plan_connection(account, self.history).await;
         let plan = plan.map_err(|error| match error {

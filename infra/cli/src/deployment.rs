@@ -56,7 +56,7 @@ const OF_AWS: [&str; 8] = [
 ];
 
 /// The stack's output that each name stands for.
-const OUTPUTS: [(&str, &str); 10] = [
+const OUTPUTS: [(&str, &str); 11] = [
     ("SPILLWAY_SENDS_TABLE", "SendsTable"),
     ("SPILLWAY_STATE_TABLE", "StateTable"),
     ("SPILLWAY_SEND_QUEUE_URL", "SendQueueUrl"),
@@ -66,6 +66,7 @@ const OUTPUTS: [(&str, &str); 10] = [
     ("SPILLWAY_KMS_KEY", "KeyArn"),
     ("SPILLWAY_STACK", "StackName"),
     ("SPILLWAY_WEBHOOK_URL", "WebhookUrl"),
+    ("SPILLWAY_LINK_URL", "LinkUrl"),
     (SCHEDULE_DEAD_LETTERS, "ScheduleDeadLetterQueueUrl"),
 ];
 
@@ -127,7 +128,7 @@ impl Names {
 /// Whether a variable says where something is that gets or gives secrets.
 fn is_address(name: &str) -> bool {
     name.starts_with("AWS_ENDPOINT_URL")
-        || ["SPILLWAY_GRAPH_URL", "SPILLWAY_WEBHOOK_URL"].contains(&name)
+        || ["SPILLWAY_GRAPH_URL", "SPILLWAY_LINK_URL", "SPILLWAY_WEBHOOK_URL"].contains(&name)
 }
 
 /// Whether secrets may go to this address.
@@ -410,8 +411,8 @@ fn from_outputs(text: &str, options: &Options) -> Result<BTreeMap<String, String
                 names.insert(name.to_owned(), value.to_owned());
             }
             // With an address of one's own in front of the webhook there is none; the template of
-            // before has none for the schedules' dead letters.
-            None if ["WebhookUrl", "ScheduleDeadLetterQueueUrl"].contains(&output) => {}
+            // before has none for the schedules' dead letters; links are off unless they are turned on.
+            None if ["WebhookUrl", "LinkUrl", "ScheduleDeadLetterQueueUrl"].contains(&output) => {}
             None => missing.push(output),
         }
     }
@@ -440,7 +441,7 @@ mod tests {
             .map(|(_, output)| {
                 let value = match *output {
                     "KeyArn" => "arn:aws:kms:eu-central-1:111122223333:key/1",
-                    "WebhookUrl" => "https://a.example/",
+                    "WebhookUrl" | "LinkUrl" => "https://a.example/",
                     other => other,
                 };
                 serde_json::json!({ "OutputKey": output, "OutputValue": value })
@@ -509,7 +510,9 @@ mod tests {
             of_file
         };
         let endpoints = OF_AWS.into_iter().filter(|name| name.contains("ENDPOINT"));
-        for name in endpoints.chain(["SPILLWAY_GRAPH_URL", "SPILLWAY_WEBHOOK_URL"]) {
+        for name in
+            endpoints.chain(["SPILLWAY_GRAPH_URL", "SPILLWAY_LINK_URL", "SPILLWAY_WEBHOOK_URL"])
+        {
             for host in ["127.0.0.1:8000", "[::1]:1", "localhost:1"] {
                 assert!(takes(name, &format!("http://{host}/")), "{name} {host}");
             }

@@ -118,7 +118,9 @@ fn failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Failure> {
     });
     let of_secret = || match error.downcast_ref()? {
         SecretsError::Unavailable { source, .. } => Some(source),
-        SecretsError::Malformed(_) | SecretsError::NoRandomness(_) => None,
+        SecretsError::Malformed(_)
+        | SecretsError::MalformedLinks(_)
+        | SecretsError::NoRandomness(_) => None,
     };
     let of_admin = || match error.downcast_ref()? {
         AdminError::Store(StoreError::Unavailable { source, .. }) => Some(source),

@@ -172,7 +172,7 @@ fn card(console: &Console, view: &CampaignView, waiting: u32, clocks: &Clocks) -
 fn texts(what: &str, texts: &[Template], campaign: &Campaign) -> Markup {
     const SHOWN_MAX: usize = 8;
     let keyword = campaign.keywords.first().map(String::as_str);
-    let values = Values { username: Some("ana"), keyword, first_name: Some("Ana") };
+    let values = Values { username: Some("ana"), keyword, first_name: Some("Ana"), tracking: None };
     html! {
         @if !texts.is_empty() {
             h3 { (what) @if texts.len() > 1 { ", one of " (texts.len()) " in turn" } }

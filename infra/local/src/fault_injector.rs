@@ -140,6 +140,8 @@ pub enum Function {
     Release,
     /// `functions/upkeep`.
     Upkeep,
+    /// `functions/link`.
+    Link,
 }
 
 /// What a function asked of AWS.

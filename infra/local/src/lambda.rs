@@ -3,7 +3,7 @@
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub const SENDER_TIMEOUT: Duration = Duration::from_secs(30);
 pub const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The upkeep function's timeout.
 pub const UPKEEP_TIMEOUT: Duration = Duration::from_secs(600);
+/// The link function's timeout.
+pub const LINK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages that the sender is given at a time.
 pub const SENDER_BATCH: i32 = 10;
 /// Messages that the release function is given at a time.
@@ -67,6 +69,7 @@ impl Function {
             Self::Sender => SENDER_TIMEOUT,
             Self::Release => RELEASE_TIMEOUT,
             Self::Upkeep => UPKEEP_TIMEOUT,
+            Self::Link => LINK_TIMEOUT,
         }
     }
 }
@@ -170,6 +173,36 @@ impl Stack {
         axum::serve(listener, app).with_graceful_shutdown(until).await.context("function URL")
     }
 
+    /// Serves tracked links until the stack is dropped.
+    ///
+    /// # Errors
+    /// When they are served already, or the listener fails.
+    pub async fn serve_links(self: Arc<Self>) -> Result<()> {
+        let listener = self.links.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let listener = listener.context("links are served already")?;
+        let until = self.stopped();
+        let stack = Arc::downgrade(&self);
+        drop(self);
+        let follow = |State(stack): State<std::sync::Weak<Self>>,
+                      method: Method,
+                      uri: Uri,
+                      headers: HeaderMap| async move {
+            match stack.upgrade() {
+                Some(stack) => stack.invoke_link(&method, &uri, &headers).await,
+                None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            }
+        };
+        let app = Router::new().fallback(follow).with_state(stack);
+        axum::serve(listener, app).with_graceful_shutdown(until).await.context("links")
+    }
+
+    /// Invokes the link function with a request, as a function URL does.
+    pub async fn invoke_link(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+        let functions = self.functions();
+        let handle = |request| functions.link.handle(request);
+        self.invoke_by_url(Function::Link, (method, uri, headers, &[]), handle).await
+    }
+
     /// Invokes the webhook function with a request, as a function URL does.
     pub(crate) async fn invoke_webhook(
         &self,
@@ -178,27 +211,40 @@ impl Stack {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Response {
+        let functions = self.functions();
+        let handle = |request| functions.webhook.handle(request);
+        self.invoke_by_url(Function::Webhook, (method, uri, headers, body), handle).await
+    }
+
+    /// Has a function handle a request, as its URL does.
+    async fn invoke_by_url<'f>(
+        &self,
+        function: Function,
+        (method, uri, headers, body): (&Method, &Uri, &HeaderMap, &[u8]),
+        handle: impl FnOnce(
+            lambda_http::Request,
+        ) -> BoxFuture<'f, lambda_http::Response<lambda_http::Body>>,
+    ) -> Response {
         let event = function_url_event(method, uri, headers, body, self.clock.now()).to_string();
         if event.len() > EVENT_BYTES_MAX {
             return StatusCode::PAYLOAD_TOO_LARGE.into_response();
         }
         let request = match lambda_http::request::from_str(&event) {
-            Ok(request) => request.with_lambda_context(self.context(Function::Webhook)),
+            Ok(request) => request.with_lambda_context(self.context(function)),
             Err(error) => {
                 warn!(%error, "the request is no event");
                 return StatusCode::BAD_GATEWAY.into_response();
             }
         };
-        let functions = self.functions();
-        let invocation = functions.webhook.handle(request);
-        let ended = self.until_killed(Function::Webhook, Lineage::default(), invocation);
+        let invocation = handle(request);
+        let ended = self.until_killed(function, Lineage::default(), invocation);
         let Some(answer) = ended.await else {
-            self.observe(Function::Webhook, LambdaMetric::Url5xxCount);
+            self.observe(function, LambdaMetric::Url5xxCount);
             return StatusCode::BAD_GATEWAY.into_response();
         };
         let (parts, body) = answer.into_parts();
         if parts.status.is_server_error() {
-            self.observe(Function::Webhook, LambdaMetric::Url5xxCount);
+            self.observe(function, LambdaMetric::Url5xxCount);
         }
         let body: &[u8] = &body;
         (parts.status, parts.headers, body.to_vec()).into_response()

@@ -13,6 +13,9 @@ pub const SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:l
 /// The same without the characters that Secrets Manager adds, which finds the secret too.
 const PARTIAL: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:local";
 
+/// What stands for the ARN of the secret of links. Operators do not ask for it.
+pub const LINK_SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:links-AbCdEf";
+
 /// The service.
 pub struct SecretsManager(pub Secrets);
 

@@ -50,6 +50,9 @@ pub struct ServeOptions {
     /// Port of SQS
     #[arg(long, default_value_t = 0)]
     pub sqs_port: u16,
+    /// Port of tracked links
+    #[arg(long, default_value_t = 0)]
+    pub link_port: u16,
     /// Port of the console
     #[arg(long, default_value_t = 0)]
     pub console_port: u16,
@@ -73,6 +76,8 @@ pub struct Addresses {
     pub report_url: String,
     /// Shows each DM as it went out: a page for a browser, else JSON.
     pub messages_url: String,
+    /// What tracked links begin with.
+    pub link_url: String,
     /// The console. It lets one browser in, once.
     pub console_url: String,
     /// The simulated Graph API.
@@ -176,6 +181,7 @@ pub fn start<'a>(
                 graph: options.graph_port,
                 dynamodb: options.dynamodb_port,
                 sqs: options.sqs_port,
+                links: options.link_port,
             },
             seed: None,
             wrap: std::convert::identity,
@@ -184,6 +190,7 @@ pub fn start<'a>(
         let stack = Arc::new(stack);
         let (origin, listener) = listen(options.webhook_port).await?;
         tokio::spawn(stack.clone().serve_function_url(listener, observe));
+        tokio::spawn(stack.clone().serve_links());
         for _ in 0..SENDERS {
             tokio::spawn(drive(stack.clone(), Source::Sends));
         }
@@ -221,6 +228,7 @@ pub fn start<'a>(
             people_url: format!("{origin}{PEOPLE_PATH}"),
             report_url: format!("{origin}{REPORT_PATH}"),
             messages_url: format!("{origin}{MESSAGES_PATH}"),
+            link_url: stack.config.link_url.clone().unwrap_or_default(),
             console_url,
             graph_url: stack.config.graph.base_url.clone(),
             dynamodb_url: stack.dynamodb_url.clone(),
@@ -347,8 +355,15 @@ impl Served {
     /// The stack's deployment file. Its credentials open nothing: the embedded services check none.
     pub fn deployment(&self) -> String {
         let config = &self.stack.config;
-        let Addresses { webhook_url, dynamodb_url, sqs_url, kms_url, secrets_manager_url, .. } =
-            &self.addresses;
+        let Addresses {
+            webhook_url,
+            link_url,
+            dynamodb_url,
+            sqs_url,
+            kms_url,
+            secrets_manager_url,
+            ..
+        } = &self.addresses;
         [
             ("SPILLWAY_SENDS_TABLE", config.sends_table.as_str()),
             ("SPILLWAY_STATE_TABLE", &config.state_table),
@@ -361,6 +376,7 @@ impl Served {
             ("SPILLWAY_GRAPH_URL", &config.graph.base_url),
             ("SPILLWAY_GRAPH_VERSION", &config.graph.version),
             ("SPILLWAY_WEBHOOK_URL", webhook_url),
+            ("SPILLWAY_LINK_URL", link_url),
             ("AWS_REGION", REGION),
             ("AWS_ACCESS_KEY_ID", "local"),
             ("AWS_SECRET_ACCESS_KEY", "local"),

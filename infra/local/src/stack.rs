@@ -1,11 +1,12 @@
 //! The stack: embedded DynamoDB and SQS and the simulated Graph API on loopback, tables and queues
-//! made, accounts connected, and the four functions as one process would have them.
+//! made, accounts connected, and the five functions as one process would have them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
 use spillway_cloud::dead_letters::DeadLetters;
 use spillway_cloud::dynamo::Table;
+use spillway_cloud::links::StoredLinks;
 use spillway_cloud::schema;
 use spillway_cloud::secrets::{SecretSource, SecretStore, Secrets, SecretsError, process_number};
 use spillway_cloud::wiring::Wiring;
@@ -23,6 +25,7 @@ use spillway_core::hold::NewToken;
 use spillway_core::seed::seed;
 use spillway_core::unknown::RetryUnknown;
 use spillway_graph::GraphSim;
+use spillway_link::{CLICK_PATIENCE, Redirect};
 use spillway_meta::graph::GraphConfig;
 use spillway_release::Releaser;
 use spillway_sender::Sender;
@@ -31,6 +34,7 @@ use spillway_service::admin::Admin;
 use spillway_service::admin::connect::{Connection, NewSettings};
 use spillway_service::clock::Clock;
 use spillway_service::ingest::EntryKeys;
+use spillway_service::links::LinkKeys;
 use spillway_service::misses::MissSamples;
 use spillway_sqs::{LongPoll, Sqs, redrive_policy};
 use spillway_upkeep::Upkeep;
@@ -58,6 +62,9 @@ pub mod queues {
 
 /// The id of the app that people log in to; its secret is the stack's.
 pub const APP: &str = "990";
+
+/// How long a click is waited for in real time where the clock is stepped: it decides nothing.
+const STEPPED_PATIENCE: Duration = Duration::from_secs(60);
 
 const SENDS_TABLE: &str = "spillway-sends";
 const STATE_TABLE: &str = "spillway-state";
@@ -93,6 +100,8 @@ pub struct Ports {
     pub dynamodb: u16,
     /// SQS.
     pub sqs: u16,
+    /// Tracked links.
+    pub links: u16,
 }
 
 /// What a stack is made of.
@@ -155,6 +164,8 @@ pub struct Stack {
     pub dynamo: aws_sdk_dynamodb::Client,
     /// SQS as Lambda's event source mapping uses it: counted, since AWS bills its requests too.
     pub poller: aws_sdk_sqs::Client,
+    /// Where tracked links lead, until [`Stack::serve_links`] listens there.
+    pub(crate) links: Mutex<Option<TcpListener>>,
     functions: Mutex<Arc<Functions>>,
     wire: Wire,
     comments_posted: AtomicU64,
@@ -171,6 +182,8 @@ pub struct Functions {
     pub release: Releaser,
     /// `functions/upkeep`.
     pub upkeep: Upkeep,
+    /// `functions/link`.
+    pub link: Redirect,
 }
 
 /// What a process's functions are made of.
@@ -179,6 +192,9 @@ struct Wire {
     sqs: aws_sdk_sqs::Client,
     processes: Mutex<u64>,
     secret_gone: Arc<AtomicBool>,
+    link_url: String,
+    link_keys: LinkKeys,
+    click_patience: Duration,
     wrap: fn(Wiring) -> Wiring,
 }
 
@@ -220,6 +236,9 @@ impl Stack {
             let sim = GraphSim::new(graph, clock.clone());
             tokio::spawn(spillway_graph::serve(sim.clone(), listener, stopped(&stop)));
 
+            let (link_url, links) = listen(ports.links).await?;
+            let link_url = format!("{link_url}/");
+
             let queue_url = |name: &str| format!("{sqs_url}/{}/{name}", spillway_sqs::ACCOUNT);
             let config = Config {
                 entry_keys: EntryKeys::default(),
@@ -233,6 +252,8 @@ impl Stack {
                 stack: "local".into(),
                 retry_unknown: RetryUnknown::default(),
                 miss_samples: MissSamples::default(),
+                link_url: Some(link_url.clone()),
+                link_secret_id: Some(secrets_manager::LINK_SECRET.into()),
                 graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
             };
             let draw = |what: &str| format!("{:016x}", seed(&[what, &root.to_string()]));
@@ -240,6 +261,9 @@ impl Stack {
                 app_secrets: vec![SecretString::from(draw("app secret") + &draw("app secret, 2"))],
                 verify_tokens: vec![SecretString::from(draw("verify token"))],
             };
+
+            let link_key = draw("link key") + &draw("link key, 2");
+            let link_keys = LinkKeys::new(&[link_key.as_bytes()])?;
 
             if let Some(secret) = secrets.app_secrets.first() {
                 sim.set_app(APP, secret.expose_secret());
@@ -286,6 +310,12 @@ impl Stack {
                 sqs: counted.sqs,
                 processes: Mutex::new(root),
                 secret_gone: secret_gone.clone(),
+                link_url,
+                link_keys,
+                click_patience: match pace {
+                    Pace::Real => CLICK_PATIENCE,
+                    Pace::Stepped => STEPPED_PATIENCE,
+                },
                 wrap,
             };
             let functions = wire.process(&config, &secrets, keys.clone(), clock.clone())?;
@@ -310,6 +340,7 @@ impl Stack {
                 dead_letters,
                 dynamo: outside.dynamo,
                 poller: poller.sqs,
+                links: Mutex::new(Some(links)),
                 functions,
                 wire,
                 comments_posted: AtomicU64::new(0),
@@ -389,13 +420,20 @@ impl Wire {
         };
         let wiring = Wiring::new(config, keys, &self.dynamo, &self.sqs, clock.clone(), process)?;
         let secret = LocalSecret { secrets: secrets.clone(), gone: self.secret_gone.clone() };
+        let link_keys = || {
+            let source = Arc::new(LocalLinkSecret(self.link_keys.clone()));
+            SecretStore::new(source, clock.clone(), wiring.meter.clone())
+        };
+        let (links, redirected) =
+            (StoredLinks::new(self.link_url.clone(), link_keys()), link_keys());
         let secrets = SecretStore::new(Arc::new(secret), clock, wiring.meter.clone());
-        let wiring = (self.wrap)(wiring);
+        let wiring = (self.wrap)(Wiring { links: Arc::new(links), ..wiring });
         Ok(Functions {
             webhook: Webhook::new(&wiring, secrets),
             sender: Sender::new(&wiring),
             release: Releaser::new(&wiring),
             upkeep: Upkeep::new(&wiring),
+            link: Redirect::new(redirected, wiring.clicks(), wiring.metrics(), self.click_patience),
         })
     }
 }
@@ -413,6 +451,16 @@ impl SecretSource for LocalSecret {
             return Err(SecretsError::Malformed("it is gone".into()));
         }
         Ok(self.secrets.clone())
+    }
+}
+
+/// In the place of Secrets Manager.
+struct LocalLinkSecret(LinkKeys);
+
+#[async_trait]
+impl SecretSource<LinkKeys> for LocalLinkSecret {
+    async fn read(&self) -> Result<LinkKeys, SecretsError> {
+        Ok(self.0.clone())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use spillway_core::content::LINK_BASE_BYTES_MAX;
 use spillway_core::unknown::RetryUnknown;
 use spillway_meta::graph::GraphConfig;
 use spillway_service::ingest::EntryKeys;
@@ -36,6 +37,11 @@ pub struct Config {
     /// default, else `off`. It is one for all accounts, so that it needs no stored form and holds
     /// at once: whether people's words are kept is up to who runs the deployment.
     pub miss_samples: MissSamples,
+    /// `SPILLWAY_LINK_URL`: what tracked links begin with; none where the deployment has none. It ends
+    /// in a slash, which is added where it is missing.
+    pub link_url: Option<String>,
+    /// `SPILLWAY_LINK_SECRET_ID`: the name or ARN of the secret with the keys of tracked links.
+    pub link_secret_id: Option<String>,
     /// `SPILLWAY_GRAPH_URL` and `SPILLWAY_GRAPH_VERSION`; Meta's own by default.
     pub graph: GraphConfig,
 }
@@ -80,6 +86,11 @@ impl Config {
         if known.is_none() {
             missing.push(("SPILLWAY_ENTRY_KEYS", "`comment`, `both` or `person`"));
         }
+        let link_url =
+            get("SPILLWAY_LINK_URL").map(|url| format!("{}/", url.trim_end_matches('/')));
+        if link_url.as_ref().is_some_and(|url| url.len() > LINK_BASE_BYTES_MAX) {
+            missing.push(("SPILLWAY_LINK_URL", "an address of at most 80 bytes"));
+        }
         let mut required = |name, meaning| {
             get(name).unwrap_or_else(|| {
                 missing.push((name, meaning));
@@ -112,6 +123,8 @@ impl Config {
                 // What is not understood must not keep anybody's words.
                 Some(_) => MissSamples::Off,
             },
+            link_url,
+            link_secret_id: get("SPILLWAY_LINK_SECRET_ID"),
             graph: GraphConfig {
                 base_url: get("SPILLWAY_GRAPH_URL").unwrap_or_else(|| GRAPH_URL.into()),
                 version: get("SPILLWAY_GRAPH_VERSION").unwrap_or_else(|| GRAPH_VERSION.into()),
@@ -195,6 +208,26 @@ mod tests {
         }
         let error = of("people").unwrap_err();
         assert_eq!(error.missing, [("SPILLWAY_ENTRY_KEYS", "`comment`, `both` or `person`")]);
+    }
+
+    #[test]
+    fn links_are_off_unless_they_are_named() {
+        let of = |value: Option<String>| {
+            Config::read(|name| match name {
+                "SPILLWAY_LINK_URL" | "SPILLWAY_LINK_SECRET_ID" => value.clone(),
+                "SPILLWAY_ENTRY_KEYS" => None,
+                name => Some(name.to_lowercase()),
+            })
+        };
+        let off = of(Some(" ".into())).unwrap();
+        assert_eq!((off.link_url, off.link_secret_id), (None, None));
+        for url in ["https://go.example", "https://go.example/"] {
+            let on = of(Some(url.into())).unwrap().link_url;
+            assert_eq!(on.as_deref(), Some("https://go.example/"));
+        }
+        let long = format!("https://{}.example/", "x".repeat(64));
+        let error = of(Some(long)).unwrap_err();
+        assert_eq!(error.missing, [("SPILLWAY_LINK_URL", "an address of at most 80 bytes")]);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! | [`config`], [`start`], [`wiring`] | environment, start of a function, the use cases wired to AWS |
 //! | [`schema`], [`dynamo`] | what is stored where, and the stores |
 //! | [`sqs`], [`dead_letters`] | the queues, and what operators do with dead letters |
-//! | [`secrets`], [`token`], [`sample_keys`] | the app's secrets, account tokens at rest, what seals people's words |
+//! | [`secrets`], [`links`] | the app's secrets, the keys of tracked links and what writes these |
+//! | [`token`], [`sample_keys`] | account tokens at rest, what seals people's words |
 //! | [`meta`] | calls to Meta with an account's token, logins |
 //! | [`http`], [`server_date`], [`failure`] | how clients of AWS reach it, the check of this process's clock, what failed |
 //! | [`telemetry`], [`emf`] | logs, metrics |
@@ -16,6 +17,7 @@ pub mod dynamo;
 pub mod emf;
 pub mod failure;
 pub mod http;
+pub mod links;
 pub mod meta;
 mod repeats;
 pub mod sample_keys;

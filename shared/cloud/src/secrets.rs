@@ -1,4 +1,5 @@
-//! Secrets of the Meta app: app secrets and verify tokens, in one secret of AWS Secrets Manager.
+//! Secrets of the Meta app: app secrets and verify tokens, in one secret of AWS Secrets Manager. And the
+//! keys of tracked links, in another, so that whoever writes links reads no app secret.
 //! A process believes for five minutes what it has read, and reads again when nothing matches.
 
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use spillway_core::time::Timestamp;
 use spillway_meta::signature::AppSecrets;
 use spillway_service::clock::Clock;
+use spillway_service::links::LinkKeys;
 use spillway_service::metrics::{Meter, Metric};
 use spillway_service::port::Failure;
 use tokio::sync::Mutex;
@@ -46,6 +48,12 @@ pub enum SecretsError {
          correct it with `aws secretsmanager put-secret-value`"
     )]
     Malformed(String),
+    /// The keys of links are not in the form expected.
+    #[error(
+        "the secret of links must be JSON like {{\"keys\": [\"…\"]}}: {0}; correct it with `aws \
+         secretsmanager put-secret-value`"
+    )]
+    MalformedLinks(String),
     /// The system has no randomness to give.
     #[error("no randomness: {0}")]
     NoRandomness(String),
@@ -110,11 +118,31 @@ impl fmt::Debug for Secrets {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinksWire {
+    keys: Several,
+}
+
+/// Reads the JSON of the secret of links: `keys`, of which the first signs.
+///
+/// # Errors
+/// Says what is wrong; never what the secret holds.
+pub fn parse_link_keys(text: &SecretString) -> Result<LinkKeys, SecretsError> {
+    let wire: LinksWire = serde_json::from_str(text.expose_secret()).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        SecretsError::MalformedLinks(place)
+    })?;
+    let keys = wire.keys.into_list();
+    let keys: Vec<&[u8]> = keys.iter().map(|key| key.expose_secret().as_bytes()).collect();
+    LinkKeys::new(&keys).map_err(|error| SecretsError::MalformedLinks(error.to_string()))
+}
+
 /// Where secrets are read.
 #[async_trait]
-pub trait SecretSource: Send + Sync {
+pub trait SecretSource<T = Secrets>: Send + Sync {
     /// The secrets as they are now.
-    async fn read(&self) -> Result<Secrets, SecretsError>;
+    async fn read(&self) -> Result<T, SecretsError>;
 }
 
 /// Reads the deployment's secret from Secrets Manager.
@@ -132,12 +160,19 @@ impl SecretsManager {
     /// As [`SecretSource::read`].
     pub fn read_with_arn(&self) -> BoxFuture<'_, Result<(Secrets, Option<String>), SecretsError>> {
         Box::pin(async move {
+            let (text, arn) = self.read_text().await?;
+            Ok((Secrets::parse(&text)?, arn))
+        })
+    }
+
+    fn read_text(&self) -> BoxFuture<'_, Result<(SecretString, Option<String>), SecretsError>> {
+        Box::pin(async move {
             let unavailable = |source| SecretsError::Unavailable { id: self.id.clone(), source };
             let answer = self.client.get_secret_value().secret_id(&self.id).send().await;
             let answer = answer.map_err(|error| unavailable(failure(error)))?;
             let text = answer.secret_string;
             let text = text.ok_or_else(|| unavailable(Failure::other("it holds no text")))?;
-            Ok((Secrets::parse(&SecretString::from(text))?, answer.arn))
+            Ok((SecretString::from(text), answer.arn))
         })
     }
 }
@@ -149,6 +184,17 @@ impl SecretSource for SecretsManager {
     }
 }
 
+/// Reads the keys of tracked links from Secrets Manager.
+pub struct LinkSecret(pub SecretsManager);
+
+#[async_trait]
+impl SecretSource<LinkKeys> for LinkSecret {
+    async fn read(&self) -> Result<LinkKeys, SecretsError> {
+        let (text, _) = self.0.read_text().await?;
+        parse_link_keys(&text)
+    }
+}
+
 /// How long a process goes on with the secrets it has read.
 pub const BELIEVED: Duration = Duration::from_secs(5 * 60);
 
@@ -157,23 +203,23 @@ pub const BELIEVED: Duration = Duration::from_secs(5 * 60);
 pub const REREAD_AFTER: Duration = Duration::from_secs(60);
 
 /// The secrets of a process.
-pub struct SecretStore {
-    source: Arc<dyn SecretSource>,
+pub struct SecretStore<T = Secrets> {
+    source: Arc<dyn SecretSource<T>>,
     clock: Arc<dyn Clock>,
     meter: Arc<Meter>,
-    last: Mutex<Option<Reading>>,
+    last: Mutex<Option<Reading<T>>>,
 }
 
-struct Reading {
-    secrets: Arc<Secrets>,
+struct Reading<T> {
+    secrets: Arc<T>,
     read_at: Timestamp,
     /// The last time they were asked for, with or without success.
     asked_at: Timestamp,
 }
 
-impl SecretStore {
+impl<T> SecretStore<T> {
     /// A store that has read nothing yet. `meter` records readings that fail.
-    pub fn new(source: Arc<dyn SecretSource>, clock: Arc<dyn Clock>, meter: Arc<Meter>) -> Self {
+    pub fn new(source: Arc<dyn SecretSource<T>>, clock: Arc<dyn Clock>, meter: Arc<Meter>) -> Self {
         Self { source, clock, meter, last: Mutex::default() }
     }
 
@@ -181,7 +227,7 @@ impl SecretStore {
     ///
     /// # Errors
     /// Fails if none were read yet and none can be.
-    pub async fn current(&self) -> Result<Arc<Secrets>, SecretsError> {
+    pub async fn current(&self) -> Result<Arc<T>, SecretsError> {
         let mut last = self.last.lock().await;
         let now = self.clock.now();
         match &mut *last {
@@ -200,7 +246,7 @@ impl SecretStore {
     }
 
     /// Something matched none of `tried`: newer secrets, if there are any. Asks once a minute.
-    pub async fn newer_than(&self, tried: &Arc<Secrets>) -> Option<Arc<Secrets>> {
+    pub async fn newer_than(&self, tried: &Arc<T>) -> Option<Arc<T>> {
         let mut last = self.last.lock().await;
         let reading = last.as_mut()?;
         if Arc::ptr_eq(&reading.secrets, tried) {
@@ -209,13 +255,13 @@ impl SecretStore {
         (!Arc::ptr_eq(&reading.secrets, tried)).then(|| reading.secrets.clone())
     }
 
-    async fn read(&self) -> Result<Secrets, SecretsError> {
+    async fn read(&self) -> Result<T, SecretsError> {
         let secrets = self.source.read().await;
         self.meter.count(Metric::SecretFailures, usize::from(secrets.is_err()));
         secrets
     }
 
-    async fn reread(&self, reading: &mut Reading, now: Timestamp) {
+    async fn reread(&self, reading: &mut Reading<T>, now: Timestamp) {
         if now.since(reading.asked_at) < REREAD_AFTER {
             return;
         }
@@ -264,6 +310,23 @@ mod tests {
         ] {
             let error = parse(bad).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn keys_of_links_are_a_list_or_one_alone_and_are_never_quoted() {
+        let parse = |text: &str| parse_link_keys(&SecretString::from(text));
+        let key = "hunter2".repeat(5);
+        assert!(parse(&format!(r#"{{"keys":"{key}"}}"#)).is_ok(), "as CloudFormation makes it");
+        assert!(parse(&format!(r#"{{"keys":["{key}","{key}"]}}"#)).is_ok());
+        for bad in [
+            "hunter2".to_owned(),
+            r#"{"keys":"hunter2"}"#.into(),
+            r#"{"keys":[]}"#.into(),
+            format!(r#"{{"keys":"{key}","hunter2":1}}"#),
+        ] {
+            let error = parse(&bad).unwrap_err().to_string();
+            assert!(error.contains("put-secret-value") && !error.contains("hunter2"), "{error}");
         }
     }
 

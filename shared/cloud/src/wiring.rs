@@ -16,6 +16,7 @@ use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::removal::Remover;
 use spillway_service::admin::sends::{Ledger, SendAdmin};
 use spillway_service::app::App;
+use spillway_service::clicks::ClickTaker;
 use spillway_service::clock::{Clock, ClockCheck, SystemClock};
 use spillway_service::converse::Converse;
 use spillway_service::deliver::Deliver;
@@ -26,14 +27,15 @@ use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, EntryKeys, Ingest};
 use spillway_service::leads::LeadCollector;
 use spillway_service::limiter::Limiter;
+use spillway_service::links::LinkKeys;
 use spillway_service::metrics::Meter;
 use spillway_service::misses::{MissCounter, MissSamples};
 use spillway_service::owner::Owners;
 use spillway_service::placing::Placing;
 use spillway_service::port::{
-    AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Conversations, Cursors,
-    Deletions, EchoWatches, Graph, Journal, Leads, Misses, ReleaseQueue, Removal, SendQueue, Sends,
-    Tokens,
+    AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Clicks, Conversations,
+    Cursors, Deletions, EchoWatches, Graph, Journal, Leads, Links, Misses, NoLinks, Read,
+    ReleaseQueue, Removal, SendQueue, Sends, Tokens,
 };
 use spillway_service::release::Release;
 use spillway_service::upkeep::Upkeeper;
@@ -47,9 +49,10 @@ use crate::dynamo::{
 };
 use crate::emf::{self, Metrics};
 use crate::http;
+use crate::links::StoredLinks;
 use crate::meta::graph::MetaGraph;
 use crate::sample_keys::SampleKeys;
-use crate::secrets::{SecretStore, SecretsError, SecretsManager, process_number};
+use crate::secrets::{LinkSecret, SecretStore, SecretsError, SecretsManager, process_number};
 use crate::server_date::ServerDate;
 use crate::sqs::{SqsReleaseQueue, SqsSendQueue};
 use crate::token::{KeyService, Kms, TokenKeys};
@@ -86,6 +89,8 @@ pub struct Wiring {
     pub miss_samples: MissSamples,
     /// E-mail addresses that people gave them.
     pub leads: Arc<dyn Leads>,
+    /// What writes tracked links.
+    pub links: Arc<dyn Links>,
     /// Their journals.
     pub journal: Arc<dyn Journal>,
     /// Their tokens.
@@ -202,6 +207,31 @@ impl Environment {
         let source = SecretsManager { client, id: self.config.secret_id.clone() };
         SecretStore::new(Arc::new(source), self.clock.clone(), wiring.meter.clone())
     }
+
+    /// The same with what writes tracked links, where the deployment has them: for the sender.
+    pub fn with_links(&self, wiring: Wiring) -> Wiring {
+        let (Some(base), Some(keys)) = (self.config.link_url.clone(), self.link_keys(&wiring))
+        else {
+            return wiring;
+        };
+        Wiring { links: Arc::new(StoredLinks::new(base, keys)), ..wiring }
+    }
+
+    /// The keys of tracked links, for what redirects them.
+    ///
+    /// # Errors
+    /// Fails if the environment does not name their secret.
+    pub fn required_link_keys(&self, wiring: &Wiring) -> Result<SecretStore<LinkKeys>, StartError> {
+        let missing = vec![("SPILLWAY_LINK_SECRET_ID", "name or ARN of the secret of links")];
+        Ok(self.link_keys(wiring).ok_or(ConfigError { missing })?)
+    }
+
+    fn link_keys(&self, wiring: &Wiring) -> Option<SecretStore<LinkKeys>> {
+        let client = aws_sdk_secretsmanager::Client::new(&self.aws);
+        let id = self.config.link_secret_id.clone()?;
+        let source = LinkSecret(SecretsManager { client, id });
+        Some(SecretStore::new(Arc::new(source), self.clock.clone(), wiring.meter.clone()))
+    }
 }
 
 impl Wiring {
@@ -238,6 +268,7 @@ impl Wiring {
             misses: Arc::new(DynamoMisses { table: table.clone() }),
             leads: Arc::new(DynamoLeads { table: table.clone() }),
             miss_samples: config.miss_samples,
+            links: Arc::new(NoLinks),
             journal: Arc::new(DynamoJournal { table: table.clone() }),
             tokens: Arc::new(DynamoTokens { table: table.clone() }),
             maintenance: Arc::new(DynamoMaintenance { table: table.clone() }),
@@ -280,12 +311,25 @@ impl Wiring {
         })
     }
 
-    /// Also has the newest data key decrypted: for the sender.
+    /// Also has the newest data key decrypted, and what writes links read: for the sender.
     pub fn warm_with_key(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let ((), key) = futures::join!(self.warm(), self.keys.warm());
-            if let Err(error) = key {
-                warn!(%error, "no data key decrypted while starting");
+            let ((), key, linker) =
+                futures::join!(self.warm(), self.keys.warm(), self.links.linker());
+            if let Err(error) = key.and(linker.map(drop)) {
+                warn!(%error, "not every key was read while starting");
+            }
+        })
+    }
+
+    /// Opens the connection to DynamoDB by a read that [`Self::clicks`] makes too, since it may make
+    /// no other.
+    pub fn warm_for_clicks(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let nobody = ("0".into(), "0".into());
+            let read = self.conversations.load(&nobody.0, &nobody.1, Read::Eventual);
+            if let Err(error) = read.await {
+                warn!(%error, "DynamoDB not reached while starting");
             }
         })
     }
@@ -319,6 +363,12 @@ impl Wiring {
         }
     }
 
+    /// The link function's use case.
+    pub fn clicks(&self) -> Arc<dyn Clicks> {
+        let account_cache = self.account_cache();
+        Arc::new(ClickTaker { account_cache, converse: self.converse(self.placing()) })
+    }
+
     /// What stores the e-mail addresses that people give.
     pub fn leads(&self) -> LeadCollector {
         LeadCollector { store: self.leads.clone(), sealer: self.sample_keys.clone() }
@@ -337,6 +387,7 @@ impl Wiring {
             graph: self.graph.clone(),
             watches: self.watches.clone(),
             retry_unknown: self.retry_unknown,
+            links: self.links.clone(),
             endings: self.endings(self.converse(self.placing())),
             ids: self.ids.clone(),
             clock: self.clock.clone(),

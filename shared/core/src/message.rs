@@ -1,14 +1,16 @@
 //! The texts of a campaign: written once, filled in for each person, never over Meta's length.
 //!
-//! Three placeholders with a fallback each need no template engine: those that exist bring loops and
+//! Three placeholders with a fallback each, and links, need no template engine: those that exist bring loops and
 //! conditions, and none refuses a text that could become too long.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::keyword::is_blank;
 use unicode_segmentation::UnicodeSegmentation;
+
+use crate::content::{Link, LinkError, TRACKED, Tracking, link_bytes_max};
+use crate::keyword::is_blank;
 
 /// Bytes of UTF-8 in one DM (Meta, Send API for Instagram).
 pub const TEXT_BYTES_MAX: usize = 1000;
@@ -18,7 +20,8 @@ pub const TEXT_BYTES_MAX: usize = 1000;
 pub const VALUE_BYTES_MAX: usize = 64;
 
 /// A text with placeholders: `{username}`, `{keyword}`, each with an optional fallback as in
-/// `{username|there}`, and `{first_name|there}`. `{{` and `}}` are braces.
+/// `{username|there}`, and `{first_name|there}`. `{link:https://example.com}` is a link that tells that
+/// the person has opened it. `{{` and `}}` are braces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Template {
@@ -30,6 +33,7 @@ pub struct Template {
 enum Piece {
     Text(String),
     Value { field: Field, fallback: String, column: usize },
+    Link { target: Link, column: usize },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,15 @@ pub struct Values<'a> {
     pub keyword: Option<&'a str>,
     /// The person's first name: see [`first_name`].
     pub first_name: Option<&'a str>,
+    /// What its links become; they are their targets without it.
+    pub tracking: Option<&'a dyn Tracking>,
+}
+
+impl Values<'_> {
+    /// Returns what is written for a link to `target`.
+    pub(crate) fn link(&self, target: &Link) -> String {
+        self.tracking.map_or_else(|| target.as_str().to_owned(), |tracking| tracking.link(target))
+    }
 }
 
 /// Returns the first name in what the User Profile API tells as `name`: the first word of it that has
@@ -95,7 +108,7 @@ pub enum TemplateError {
     /// A placeholder that does not exist.
     #[error(
         "character {column} of the text: `{{{name}}}` is not known; there are `{{username}}`, \
-         `{{keyword}}` and, in `then`, `{{first_name}}`"
+         `{{keyword}}`, `{{link:https://…}}` and, in `then`, `{{first_name}}`"
     )]
     UnknownPlaceholder {
         /// Where.
@@ -139,6 +152,14 @@ pub enum TemplateError {
         /// How long it is.
         bytes: usize,
     },
+    /// A link to an address that cannot be sent.
+    #[error("character {column} of the text: {error}")]
+    Link {
+        /// The position of its placeholder.
+        column: usize,
+        /// What is wrong with the address.
+        error: LinkError,
+    },
     /// It could become longer than a DM may be.
     #[error(
         "the message can become {bytes} bytes long and Meta takes {TEXT_BYTES_MAX}: shorten it \
@@ -159,6 +180,7 @@ impl TemplateError {
             | Self::UnknownPlaceholder { column, .. }
             | Self::FirstNameTooEarly { column }
             | Self::NoFallback { column }
+            | Self::Link { column, .. }
             | Self::LongFallback { column, .. } => Some(column),
             Self::Empty | Self::CanBeEmpty | Self::TooLong { .. } => None,
         }
@@ -209,11 +231,17 @@ impl Template {
         if let Some((column, name)) = in_double_braces(source) {
             return Err(TemplateError::DoubleBraces { column, name: name.to_owned() });
         }
-        let values = template.pieces.iter().filter_map(|piece| match piece {
-            Piece::Text(_) => None,
-            Piece::Value { field, fallback, column } => Some((*field, fallback, *column)),
-        });
-        for (field, fallback, column) in values {
+        for piece in &template.pieces {
+            let (field, fallback, column) = match piece {
+                Piece::Text(_) => continue,
+                Piece::Value { field, fallback, column } => (*field, fallback, *column),
+                Piece::Link { target, column } => {
+                    let column = *column;
+                    let checked = target.check_target();
+                    checked.map_err(|error| TemplateError::Link { column, error })?;
+                    continue;
+                }
+            };
             let bytes = fallback.len();
             if field == Field::FirstName && phase == Phase::Opening {
                 return Err(TemplateError::FirstNameTooEarly { column });
@@ -229,6 +257,11 @@ impl Template {
             return Err(TemplateError::CanBeEmpty);
         }
         Ok(template)
+    }
+
+    /// Whether it has a link that tells that the person has opened it.
+    pub fn has_tracked_link(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Link { .. }))
     }
 
     /// Whether it tells which keyword matched.
@@ -250,7 +283,7 @@ impl Template {
     pub fn units_max(&self) -> usize {
         let units = |piece: &Piece| match piece {
             Piece::Text(text) => text.encode_utf16().count(),
-            Piece::Value { .. } => VALUE_BYTES_MAX,
+            piece => piece.bytes_max(),
         };
         self.pieces.iter().map(units).sum()
     }
@@ -261,7 +294,9 @@ impl Template {
             Piece::Value { field: Field::FirstName | Field::Username, fallback, .. } => {
                 fallback.trim().is_empty()
             }
-            Piece::Value { field: Field::Keyword, .. } | Piece::Text(_) => false,
+            Piece::Value { field: Field::Keyword, .. } | Piece::Text(_) | Piece::Link { .. } => {
+                false
+            }
         };
         self.pieces.iter().any(needs)
     }
@@ -270,7 +305,7 @@ impl Template {
     pub fn chars_max(&self) -> usize {
         let chars = |piece: &Piece| match piece {
             Piece::Text(text) => text.chars().count(),
-            Piece::Value { .. } => VALUE_BYTES_MAX,
+            piece => piece.bytes_max(),
         };
         self.pieces.iter().map(chars).sum()
     }
@@ -294,6 +329,14 @@ impl Template {
                 '{' => {
                     let (inside, behind) =
                         after.split_once('}').ok_or(TemplateError::SingleBrace { column })?;
+                    if let Some(target) = inside.trim().strip_prefix(TRACKED) {
+                        if !text.is_empty() {
+                            pieces.push(Piece::Text(std::mem::take(&mut text)));
+                        }
+                        pieces.push(Piece::Link { target: Link::new(target.trim()), column });
+                        rest = behind;
+                        continue;
+                    }
                     let (name, fallback) = inside.split_once('|').unwrap_or((inside, ""));
                     let field = match name.trim() {
                         "username" => Field::Username,
@@ -333,6 +376,7 @@ impl Template {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.push_str(text),
+                Piece::Link { target, .. } => out.push_str(&values.link(target)),
                 Piece::Value { field, fallback, .. } => {
                     let value = match field {
                         Field::Username => values.username,
@@ -356,7 +400,9 @@ fn in_double_braces(source: &str) -> Option<(usize, &str)> {
         let inside = source[open + 2..].split_once("}}").map(|(inside, _)| inside);
         let is_name = |inside: &&str| {
             let name = inside.split('|').next().unwrap_or_default().trim();
-            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            let is_link = name.starts_with(TRACKED);
+            is_link
+                || !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         };
         if let Some(inside) = inside.filter(is_name) {
             return Some((1 + source[..open].chars().count(), inside));
@@ -371,6 +417,7 @@ impl Piece {
         match self {
             Self::Text(text) => text.len(),
             Self::Value { .. } => VALUE_BYTES_MAX,
+            Self::Link { target, .. } => link_bytes_max(target.as_str().len()),
         }
     }
 }
@@ -413,7 +460,7 @@ mod tests {
     use super::*;
 
     fn fill(source: &str, username: Option<&str>) -> String {
-        let values = Values { username, keyword: Some("guide"), first_name: None };
+        let values = Values { username, keyword: Some("guide"), ..Values::default() };
         Template::parse(source).unwrap().fill(values)
     }
 
@@ -476,8 +523,35 @@ mod tests {
         assert_eq!(error(&"é".repeat(501)), TemplateError::TooLong { bytes: 1002 });
         assert_eq!(
             error("{user}").to_string(),
-            "character 1 of the text: `{user}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`"
+            "character 1 of the text: `{user}` is not known; there are `{username}`, `{keyword}`, `{link:https://…}` and, in `then`, `{first_name}`"
         );
+    }
+
+    #[test]
+    fn a_link_is_checked_where_it_is_written_and_counted_as_long_as_it_can_become() {
+        let parse = |source: &str| Template::parse(source);
+        let link = parse("Here: {link:https://a.example/x|y} {username|you}!").unwrap();
+        assert!(
+            link.has_tracked_link() && !parse("https://a.example/").unwrap().has_tracked_link()
+        );
+        // Without a deployment to redirect, as where texts are shown.
+        assert_eq!(link.fill(Values::default()), "Here: https://a.example/x|y you!");
+        assert_eq!(parse("{link:https://a.example/}").unwrap().units_max(), link_bytes_max(18));
+        let error = |source: &str| parse(source).unwrap_err();
+        let refused = |error| TemplateError::Link { column: 3, error };
+        let http = LinkError::NotHttps("http://a.example".into());
+        assert_eq!(error("é {link:http://a.example}"), refused(http));
+        assert_eq!(error("é {link:}"), refused(LinkError::NoUrl(String::new())));
+        let long = format!("https://a.example/{}", "x".repeat(483));
+        assert_eq!(error(&format!("é {{link:{long}}}")), refused(LinkError::TooLong(501)));
+        let doubled = "link:https://a.example/";
+        let doubled = TemplateError::DoubleBraces { column: 3, name: doubled.into() };
+        assert_eq!(error("é {{link:https://a.example/}}"), doubled);
+        let full = TEXT_BYTES_MAX - link_bytes_max(18);
+        let filled = |bytes: usize| format!("{}{{link:https://a.example/}}", "x".repeat(bytes));
+        assert!(parse(&filled(full)).is_ok());
+        assert_eq!(error(&filled(full + 1)), TemplateError::TooLong { bytes: 1001 });
+        assert_eq!(Template::faults("{a} {link:x} {b}").len(), 3);
     }
 
     #[test]
@@ -540,7 +614,12 @@ mod tests {
         fn never_over_the_limit(source in "\\PC{0,400}", name in "\\PC{0,400}") {
             if let Ok(template) = Template::parse_later(&source) {
                 let name = Some(name.as_str());
-                let values = Values { username: name, keyword: name, first_name: name };
+                let values = Values {
+                    username: name,
+                    keyword: name,
+                    first_name: name,
+                    tracking: None,
+                };
                 let filled = template.fill(values);
                 prop_assert!(filled.len() <= TEXT_BYTES_MAX);
                 prop_assert!(filled.encode_utf16().count() <= template.units_max());

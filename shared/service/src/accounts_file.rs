@@ -22,6 +22,7 @@ mod tree;
 mod wording;
 
 use spillway_core::campaign::{Campaign, Period, Phase, Trigger};
+use spillway_core::conversation::{Then, Unless};
 use spillway_core::id::AccountId;
 use spillway_core::message::Template;
 use spillway_core::once::{ONCE_FOR, OncePer};
@@ -56,6 +57,16 @@ pub struct NewAccount {
     pub conversations: NewConversationSettings,
     /// Its campaigns.
     pub campaigns: Vec<Campaign>,
+    /// The line of the file with the first tracked link of each campaign that has one.
+    pub tracked_links: Vec<usize>,
+}
+
+/// Returns a mistake for each campaign that has links to be tracked, where the deployment tracks none.
+pub fn links_without_deployment<'a>(
+    accounts: impl IntoIterator<Item = &'a NewAccount>,
+) -> Vec<Mistake> {
+    let lines = accounts.into_iter().flat_map(|account| &account.tracked_links);
+    lines.map(|&line| Mistake { line, reason: Reason::LinksOff }).collect()
 }
 
 /// Returns what may surprise the writers of these limits: figures above Meta's, and rows that never
@@ -93,6 +104,16 @@ pub fn campaign_notes<'a>(
                 ));
             }
             let counts = |trigger: &Trigger| campaign.once(*trigger).per != OncePer::Comment;
+            let waits_for_click = |then: &Then| {
+                let mut follow_ups = then.follow_up.iter();
+                follow_ups.any(|follow_up| follow_up.unless == Unless::Clicked)
+            };
+            if campaign.then.as_ref().is_some_and(waits_for_click) && !campaign.has_tracked_link() {
+                notes.push(format!(
+                    "campaign `{id}`: `unless = \"clicked\"` has no effect without a link such as \
+                     `{{link:https://example.com/guide}}` in its messages"
+                ));
+            }
             if campaign.once_for != ONCE_FOR && !campaign.on.iter().any(counts) {
                 notes.push(format!(
                     "campaign `{id}`: `once_for` has no effect, since each event is answered: write \
@@ -209,6 +230,7 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
             }),
             terms,
         };
+        let count = campaign.len();
         let campaigns = if campaign.len() > CAMPAIGNS_MAX {
             let much = TooMuch::Campaigns(campaign.len());
             mistakes.add(id_span, Reason::TooMuch(id.clone(), much));
@@ -227,7 +249,18 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
         match rules.and_then(|rules| given.over(&rules)) {
             Ok(rules) => {
                 let line = mistakes.line(span.start);
-                accounts.push(NewAccount { id, line, rules, given, conversations, campaigns });
+                let places = (0..count).map(|at| tree.campaign(nth, at));
+                let links = places.filter_map(campaigns::tracked_link);
+                let tracked_links = links.map(|at| mistakes.line(at.start)).collect();
+                accounts.push(NewAccount {
+                    id,
+                    line,
+                    rules,
+                    given,
+                    conversations,
+                    campaigns,
+                    tracked_links,
+                });
             }
             // Where something of the limits was not read, that is their mistake.
             Err(_) if tree.is_wounded(&span) || tree.is_touched("profile") => {}
@@ -296,6 +329,63 @@ messages = ["Hi {username|there}!", "Hello {username|there}!"]
         let without = GOOD.replace("profile = \"agency\"\n", "");
         let accounts = parse(&without, &Profile::meta()).unwrap();
         assert_eq!(accounts[0].rules.profile(), &Profile::meta());
+    }
+
+    #[test]
+    fn links_are_refused_with_their_lines_where_the_deployment_tracks_none() {
+        let told = |text: &str| {
+            let accounts = parse(text, &Profile::careful()).unwrap();
+            let mistakes = links_without_deployment(&accounts);
+            mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>()
+        };
+        assert_eq!(told(GOOD), [0; 0]);
+        let text = GOOD.replace("Hello {username|there}!", "{link:https://example.com/}");
+        assert_eq!(told(&text), [20]);
+        let then = |part: &str| format!("{GOOD}\n[account.campaign.then]\ndeliver = [{part}]\n");
+        let url = "{link:https://example.com/}";
+        let button =
+            format!("{{ text = \"Here\", buttons = [{{ title = \"Go\", url = \"{url}\" }}] }}");
+        assert_eq!(told(&then(&button)), [23]);
+        assert_eq!(told(&then(&format!("{{ text = \"Here: {url}\" }}"))), [23]);
+        assert_eq!(told(&then("{ text = \"Here: https://example.com/\" }")), [0; 0]);
+        let mistakes = vec![Mistake { line: 23, reason: Reason::LinksOff }];
+        let said = AccountsFileError { mistakes }.to_string();
+        assert!(said.contains("line 23") && said.contains("`Links=on`"), "{said}");
+    }
+
+    #[test]
+    fn a_link_that_cannot_be_tracked_is_refused_with_line_and_reason() {
+        let line = |from: &str, to: &str, line: u32, reason: &str| {
+            let message = error(&GOOD.replace(from, to));
+            let is_told = message.contains(&format!("line {line}")) && message.contains(reason);
+            assert!(is_told, "{message}");
+        };
+        line("Hi {username|there}!", "{link:http://a.example}", 20, "does not begin with https://");
+        line("Hi {username|there}!", "{link:https://localhost/}", 20, "nobody else can open");
+        let then = |part: &str| format!("messages = [\"a\"]\n[account.campaign.then]\n{part}\n#");
+        let public = "public_replies = [\"See {link:https://a.example/}\"]\nmessages";
+        line("messages", public, 20, "everybody reads a public reply");
+        let card = r#"deliver = [{ card = { title = "{link:https://a.example/}", image = "https://a.example/i.png" } }]"#;
+        line("messages", &then(card), 22, "nobody can tap a link in the text of a card");
+        let url = r#"deliver = [{ text = "a", buttons = [{ title = "Go", url = "{link:x}" }] }]"#;
+        line("messages", &then(url), 22, "`x` is no URL");
+        let image =
+            r#"deliver = [{ card = { title = "a", image = "{link:https://a.example/i.png}" } }]"#;
+        line("messages", &then(image), 22, "a URL has no placeholders");
+        let long = format!("{{link:https://a.example/{}}}", "x".repeat(500));
+        line("Hi {username|there}!", &long, 20, "500 can be tracked");
+    }
+
+    #[test]
+    fn a_wait_for_a_click_without_a_link_is_noted() {
+        let then = "[account.campaign.then]\ndeliver = [{ text = \"Here\" }]\nfollow_up = [{ after = \"1h\", \
+                    messages = [\"a\"], unless = \"clicked\" }]\n";
+        let text = format!("{GOOD}{then}");
+        let notes = |text: &str| {
+            campaign_notes(&parse(text, &Profile::careful()).unwrap(), Timestamp::EPOCH)
+        };
+        assert!(notes(&text)[0].contains("has no effect without a link"), "{:?}", notes(&text));
+        assert!(notes(&text.replace("Here", "Here: {link:https://a.example/}")).is_empty());
     }
 
     #[test]

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use spillway_core::conversation::{
-    self, BegunBy, Context, Effect, Event, Follows, Outcome as Became, Payload, State, StepKey,
-    StepSend, Transition, Unwanted, gate_key,
+    self, BegunBy, Context, Effect, Event, Follows, Origin, Outcome as Became, Payload, State,
+    StepKey, StepSend, Transition, Unwanted, gate_key,
 };
 use spillway_core::history::StepNote;
-use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
+use spillway_core::id::{AccountId, CampaignId, OnceKey, RecipientId, SendId};
 use spillway_core::seed::seed;
 use spillway_core::send::{
     ANSWER_WINDOW, Address, CampaignStep, CancelReason, Class, Content, Earlier, FailReason,
@@ -30,8 +30,8 @@ use crate::metrics::{Meter, Metric};
 use crate::outbox_key::OutboxKey;
 use crate::placing::{Placed, Placing};
 use crate::port::{
-    Cause, Conversations, EndGuard, Entry, NEW_SENDS_MAX, NewSend, Read, Sends, StoreError,
-    StoredConversation, TurnedOver, Turnover,
+    Cause, Clicked, Conversations, EndGuard, Entry, NEW_SENDS_MAX, NewSend, Read, Sends,
+    StoreError, StoredConversation, TurnedOver, Turnover,
 };
 use crate::send_task::SendTask;
 use crate::versioned::Races;
@@ -280,6 +280,29 @@ impl Converse {
             self.meter.count_by(Metric::Conversations, Became::TakenOver.name());
         }
         Ok(())
+    }
+
+    /// Tells a conversation that its person has opened a link of it. Returns its campaign, and whether
+    /// it was the first one; `None` if the conversation is not kept.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer. Telling it again is right.
+    pub(crate) async fn clicked(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        origin: Origin,
+    ) -> Result<Option<(CampaignId, Clicked)>, StoreError> {
+        let kept = self.conversations.load(&account.id, person, Read::Consistent).await?;
+        let Some(campaign) = kept.state.campaign_of(origin).cloned() else { return Ok(None) };
+        let event = Event::Clicked { campaign: campaign.clone(), origin };
+        Ok(match self.turn(account, person, kept, &event, false, None).await? {
+            Turned::Over(Transition { outcome: Became::Noted, .. }) => {
+                self.meter.count_by(Metric::Conversations, Became::Noted.name());
+                Some((campaign, Clicked::Counted))
+            }
+            Turned::Over(_) | Turned::Idle(_) | Turned::MovedOn => Some((campaign, Clicked::Known)),
+        })
     }
 
     /// Takes one event, and writes what follows. Of a person of whom nothing is kept only what

@@ -8,6 +8,7 @@
 //! | [`leads`] | e-mail addresses that people give are sealed and stored |
 //! | [`echo`] | messages that come back end their sends |
 //! | [`converse`] | what people write and tap after an opening gets its answer |
+//! | [`clicks`] | a link that a person opens is told to its conversation |
 //! | [`endings`] | sends end, and public replies follow |
 //! | [`deliver`] | queued sends become Graph calls, within the account's budget |
 //! | [`release`] | parked sends get slots, crashes are repaired, late sends expire |
@@ -24,6 +25,7 @@
 //! | [`outbox_batch`], [`outbox_key`], [`send_task`], [`tombstones`] | how sends are listed, queued and forgotten |
 //! | [`keys`] | the keys under which stores keep things |
 //! | [`placing`] | slots and batches for new sends |
+//! | [`links`] | tracked links, and the keys that sign them |
 //! | [`clock`], [`backoff`], [`metrics`] | clocks and their check, waits, measurements |
 //! | [`versioned`] | compare-and-swap |
 
@@ -33,6 +35,7 @@ pub mod accounts_file;
 pub mod admin;
 pub mod app;
 pub mod backoff;
+pub mod clicks;
 pub mod clock;
 pub mod conversation_settings;
 pub mod converse;
@@ -46,6 +49,7 @@ pub mod ingest;
 pub mod keys;
 pub mod leads;
 pub mod limiter;
+pub mod links;
 pub mod metrics;
 pub mod misses;
 pub mod new_limits;

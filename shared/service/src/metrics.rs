@@ -60,6 +60,8 @@ pub enum Metric {
     PublicReplies,
     /// What people and their sends have told conversations, by what became of it.
     Conversations,
+    /// Requests for tracked links of this deployment, by what became of them.
+    Clicks,
     /// Holds that began, by scope and cause.
     Held,
     /// Answers that an account's token is dead, or does not see the account.
@@ -164,7 +166,7 @@ impl Definition {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::Deliveries,
         Self::Accepted,
         Self::Matched,
@@ -183,6 +185,7 @@ impl Metric {
         Self::Cancelled,
         Self::PublicReplies,
         Self::Conversations,
+        Self::Clicks,
         Self::Held,
         Self::DeadTokens,
         Self::BlockedAccounts,
@@ -230,6 +233,7 @@ impl Metric {
             Self::Cancelled => D::count("Cancelled"),
             Self::PublicReplies => D::count("PublicReplies").by("Outcome"),
             Self::Conversations => D::count("Conversations").by("Outcome"),
+            Self::Clicks => D::count("Clicks").by("Click"),
             Self::Held => D::count("Held").by("Hold"),
             Self::DeadTokens => D::count("DeadTokens"),
             Self::BlockedAccounts => D::count("BlockedAccounts"),

@@ -71,6 +71,7 @@ impl World {
             given: Default::default(),
             conversations: Default::default(),
             campaigns: stored.campaigns.iter().cloned().collect(),
+            tracked_links: Vec::new(),
         };
         Some((new, token, lasts))
     }

@@ -52,6 +52,7 @@ async fn apply(admin: &Admin, host: &Host, account: &AccountId, file: &File) -> 
             given,
             conversations: Default::default(),
             campaigns: file.campaigns.clone(),
+            tracked_links: Vec::new(),
         }
     };
     let Ok((planned, mistakes)) = admin.accounts.plans(&[new], file.unnamed).await else {

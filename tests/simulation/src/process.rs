@@ -25,7 +25,7 @@ use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::misses::{MissCounter, MissSamples};
 use spillway_service::placing::Placing;
-use spillway_service::port::{Accounts, Budgets, Cursors, Sends};
+use spillway_service::port::{Accounts, Budgets, Cursors, NoLinks, Sends};
 use spillway_service::release::Release;
 use spillway_service::upkeep::Upkeeper;
 
@@ -293,6 +293,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             graph: host.clone(),
             watches: ports.clone(),
             retry_unknown: host.shared.world().scenario.unknowns.retry,
+            links: Arc::new(NoLinks),
             ids,
             clock,
             check: host.check.clone(),

@@ -67,6 +67,27 @@ async fn a_file_is_shown_applied_and_the_second_time_changes_nothing() {
     stand.run(&["campaign", "show", CREATOR, "course"]).await.failed(1, "no campaign `course`");
 }
 
+/// A deployment says where its links are, or has none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tracked_links_are_refused_where_the_deployment_has_none() {
+    let stand = Stand::start().await;
+    let text = FILE.replace("https://example.com/course", "{link:https://example.com/course}");
+    let path = file("links.toml", &text);
+    let values = stand.served.deployment();
+    let others = values.lines().filter(|line| !line.starts_with("SPILLWAY_LINK_URL="));
+    let without = file("no-links.env", &others.map(|line| format!("{line}\n")).collect::<String>());
+    for wanted in [["campaign", "apply"].as_slice(), &["connect"]] {
+        let mut refused = program();
+        refused.arg("--deployment").arg(&without).args(wanted).arg(&path);
+        let run = move || Ran::from(refused.output().unwrap());
+        let refused = tokio::task::spawn_blocking(run).await.unwrap();
+        let refused = refused.failed(4, "this deployment tracks no links");
+        assert!(refused.stderr.contains("links.toml:16: "), "{}", refused.stderr);
+        assert!(refused.stderr.contains("`Links=on`"), "{}", refused.stderr);
+    }
+    stand.run(&["campaign", "apply", path.to_str().unwrap()]).await.ok();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_exported_is_applied_without_a_change() {
     let stand = Stand::start().await;

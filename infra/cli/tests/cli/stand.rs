@@ -101,6 +101,7 @@ impl Stand {
             graph_port: 0,
             dynamodb_port: 0,
             sqs_port: 0,
+            link_port: 0,
             console_port: 0,
             write_deployment: Some(file.clone()),
         };

@@ -68,6 +68,9 @@ async fn the_functions_work_on_the_events_of_queues_and_schedules() {
     assert!(matches!(dispatched, Answer::Dispatched { .. }), "{dispatched:?}");
     let kept = functions.upkeep.handle(event("upkeep-schedule.json")).await.unwrap();
     assert_eq!(kept.failed, 0);
+    // A link that leads somewhere is signed with the deployment's own key.
+    let link = lambda_http::request::from_str(&text("link-unknown.json")).unwrap();
+    assert_eq!(functions.link.handle(link).await.status(), 404);
 }
 
 #[test]
@@ -82,5 +85,5 @@ fn every_sample_is_read_by_a_test() {
         assert!(read.contains(&format!("\"{name}\"")), "{name}");
         let _: Value = serde_json::from_str(&text(name)).unwrap();
     }
-    assert_eq!(names.len(), 6);
+    assert_eq!(names.len(), 7);
 }

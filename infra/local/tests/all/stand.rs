@@ -11,6 +11,7 @@ pub(crate) fn options() -> ServeOptions {
         graph_port: 0,
         dynamodb_port: 0,
         sqs_port: 0,
+        link_port: 0,
         console_port: 0,
         write_deployment: None,
     }

@@ -313,6 +313,12 @@ impl Campaign {
         }
     }
 
+    /// Whether one of its messages has a link that tells that the person has opened it.
+    pub fn has_tracked_link(&self) -> bool {
+        self.messages.iter().any(Template::has_tracked_link)
+            || self.then.as_ref().is_some_and(Then::has_tracked_link)
+    }
+
     /// Checks what the types of the fields cannot express.
     ///
     /// # Errors

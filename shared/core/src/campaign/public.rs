@@ -161,6 +161,12 @@ pub enum CommentTextError {
         "the public reply is all capitals, which Meta refuses in a comment: write it in small letters"
     )]
     Capitals,
+    /// It has a link of one person's.
+    #[error(
+        "everybody reads a public reply, so nobody can be told to have opened its link: write the \
+         address without `{{link:}}`"
+    )]
+    TrackedLink,
 }
 
 /// Checks that a text can be a comment.
@@ -168,6 +174,9 @@ pub enum CommentTextError {
 /// # Errors
 /// Returns the first limit of a comment that the text breaks.
 pub fn check_comment_text(template: &Template) -> Result<(), CommentTextError> {
+    if template.has_tracked_link() {
+        return Err(CommentTextError::TrackedLink);
+    }
     let chars = template.chars_max();
     if chars > COMMENT_CHARS_MAX {
         return Err(CommentTextError::TooLong(chars));
@@ -216,6 +225,12 @@ mod tests {
 
     fn sent() -> Outcome {
         Outcome::Sent { recipient: None, message: None, variant: None }
+    }
+
+    #[test]
+    fn a_public_reply_has_no_tracked_link() {
+        let template = Template::parse("See {link:https://a.example/}").unwrap();
+        assert_eq!(check_comment_text(&template), Err(CommentTextError::TrackedLink));
     }
 
     #[test]

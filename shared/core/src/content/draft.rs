@@ -18,7 +18,8 @@ use crate::message::{Template, TemplateError, Values};
 #[serde(deny_unknown_fields)]
 pub struct Draft {
     /// The text: at most 1,000 bytes when it is filled in, or 640 characters if it has buttons.
-    /// Placeholders are `{username|fallback}`, `{keyword|fallback}` and `{first_name|fallback}`.
+    /// Placeholders are `{username|fallback}`, `{keyword|fallback}` and `{first_name|fallback}`, and
+    /// `{link:https://example.com/guide}` is a link that tells that the person has opened it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>", regex(pattern = r"\S")))]
     pub text: Option<Template>,
@@ -44,7 +45,8 @@ pub struct Button {
     /// What is on it: at most 20 characters, an emoji counted as two or more. No placeholders.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 20)))]
     pub title: String,
-    /// What it opens: an `https` address. A tap on it is no answer, and opens no window.
+    /// What it opens: an `https` address, or `{link:https://example.com/guide}` for one that tells that
+    /// the person has opened it. A tap on it is no answer, and opens no window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub url: Option<Link>,
@@ -119,6 +121,9 @@ pub enum DraftError {
          shorten it (a placeholder counts as 64)"
     )]
     LongCardText(usize),
+    /// A link where nobody can tap it.
+    #[error("nobody can tap a link in the text of a card: write it as the `url` of a button")]
+    LinkInCardText,
     /// A text that cannot be sent.
     #[error(transparent)]
     Text(#[from] TemplateError),
@@ -184,7 +189,7 @@ impl Draft {
     /// Fills it in for one person. Its quick replies and the buttons without a link carry `payload`.
     pub fn fill(&self, values: Values<'_>, payload: &str) -> Message {
         let filled = |buttons: &[Button]| {
-            buttons.iter().map(|button| button.filled(payload)).collect::<Vec<_>>()
+            buttons.iter().map(|button| button.filled(values, payload)).collect::<Vec<_>>()
         };
         if let Some(Card { title, subtitle, image, buttons }) = &self.card {
             return Message::Card {
@@ -205,6 +210,13 @@ impl Draft {
         Message::Text(text)
     }
 
+    /// Whether it has a link that tells that the person has opened it.
+    pub fn has_tracked_link(&self) -> bool {
+        let of_card = self.card.iter().flat_map(|card| &card.buttons);
+        let mut urls = self.buttons.iter().chain(of_card).filter_map(|button| button.url.as_ref());
+        self.templates().any(Template::has_tracked_link) || urls.any(|url| url.tracked().is_some())
+    }
+
     /// Returns all texts that may have placeholders.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         let card = self.card.iter();
@@ -221,7 +233,9 @@ impl Card {
             faults.field(name, |faults| {
                 faults.add_from(check_text(text));
                 let units = text.units_max();
-                if units > CARD_TEXT_UNITS_MAX {
+                if text.has_tracked_link() {
+                    faults.add(DraftError::LinkInCardText);
+                } else if units > CARD_TEXT_UNITS_MAX {
                     faults.add(DraftError::LongCardText(units));
                 }
             });
@@ -234,9 +248,12 @@ impl Card {
 }
 
 impl Button {
-    fn filled(&self, payload: &str) -> FilledButton {
+    fn filled(&self, values: Values<'_>, payload: &str) -> FilledButton {
         let action = match &self.url {
-            Some(url) => Action::Open(url.as_str().to_owned()),
+            Some(url) => Action::Open(match url.tracked() {
+                Some(target) => values.link(&target),
+                None => url.as_str().to_owned(),
+            }),
             None => Action::Answer(payload.to_owned()),
         };
         FilledButton { title: self.title.clone(), action }
@@ -280,7 +297,9 @@ fn check_buttons<E: From<DraftError>>(buttons: &[Button], faults: &mut Faults<E>
         });
         seen.push(&button.title);
         if let Some(url) = &button.url {
-            faults.field("url", |faults| faults.add_from(url.check().map_err(DraftError::from)));
+            faults.field("url", |faults| {
+                faults.add_from(url.check_button().map_err(DraftError::from))
+            });
         }
     });
 }
@@ -571,7 +590,7 @@ mod tests {
         ) {
             prop_assume!(draft.faults().is_empty());
             let name = Some(name.as_str());
-            let values = Values { username: name, keyword: name, first_name: name };
+            let values = Values { username: name, keyword: name, first_name: name, tracking: None };
             for values in [values, Values::default()] {
                 let message = draft.fill(values, &"p".repeat(PAYLOAD_BYTES_MAX));
                 prop_assert!(is_within_limits(&message), "{message:?}");

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use super::tracked::TARGET_BYTES_MAX;
+
 /// An address that Meta shows or fetches. One that is stored is taken as it is; [`Link::check`] tells
 /// what is wrong with one that is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +35,13 @@ pub enum LinkError {
     /// Its host is one that Meta and people cannot reach.
     #[error("nobody else can open `{0}`: write a public address")]
     NotPublic(String),
+    /// It is too long to be tracked.
+    #[error("the address has {0} bytes and {TARGET_BYTES_MAX} can be tracked: shorten it")]
+    TooLong(usize),
 }
+
+/// What a tracked link begins with, behind its brace.
+pub(crate) const TRACKED: &str = "link:";
 
 impl Link {
     /// Wraps an address.
@@ -44,6 +52,39 @@ impl Link {
     /// The address as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns where it leads if it is written as `{link:https://…}`.
+    pub fn tracked(&self) -> Option<Self> {
+        let inside = self.0.strip_prefix('{')?.strip_suffix('}')?.trim();
+        Some(Self::new(inside.strip_prefix(TRACKED)?.trim()))
+    }
+
+    /// Returns it as a header of HTTP has it: other characters than ASCII written in it. `None` if it
+    /// is no URL.
+    pub fn to_ascii(&self) -> Option<String> {
+        Url::parse(&self.0).ok().map(String::from)
+    }
+
+    /// Checks that it is an address that may be behind a button: as [`Self::check`], or
+    /// `{link:https://…}` with one that can be tracked.
+    ///
+    /// # Errors
+    /// Says what is wrong: see [`LinkError`].
+    pub fn check_button(&self) -> Result<(), LinkError> {
+        self.tracked().map_or_else(|| self.check(), |target| target.check_target())
+    }
+
+    /// Checks that it is an address that can be tracked.
+    ///
+    /// # Errors
+    /// Says what is wrong: see [`LinkError`].
+    pub fn check_target(&self) -> Result<(), LinkError> {
+        self.check()?;
+        match self.0.len() {
+            bytes if bytes > TARGET_BYTES_MAX => Err(LinkError::TooLong(bytes)),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that it is an `https` address of a public host, without placeholders.
@@ -113,5 +154,25 @@ mod tests {
         for (url, error) in refused {
             assert_eq!(check(url), Err(error(url.to_owned())), "{url}");
         }
+    }
+
+    #[test]
+    fn a_button_may_have_a_tracked_link() {
+        let link = |url: &str| Link::new(url);
+        assert_eq!(link("https://a.example/").tracked(), None);
+        let target = link("https://a.example/");
+        assert_eq!(link("{link:https://a.example/}").tracked(), Some(target.clone()));
+        assert_eq!(link("{ link: https://a.example/ }").tracked(), Some(target));
+        assert_eq!(link("{link:https://a.example/}").check_button(), Ok(()));
+        let refused = link("{link:http://a.example/}").check_button();
+        assert_eq!(refused, Err(LinkError::NotHttps("http://a.example/".into())));
+        let long = format!("https://a.example/{}", "x".repeat(483));
+        let refused = link(&format!("{{link:{long}}}")).check_button();
+        assert_eq!(refused, Err(LinkError::TooLong(501)));
+        assert_eq!(link(&long).check_button(), Ok(()), "it is not tracked");
+        let inside = "https://a.example/{link:https://a.example/}";
+        assert_eq!(link(inside).check_button(), Err(LinkError::OddCharacter(inside.into())));
+        let ascii = link("https://münchen.example/führer x").to_ascii().unwrap();
+        assert_eq!(ascii, "https://xn--mnchen-3ya.example/f%C3%BChrer%20x");
     }
 }

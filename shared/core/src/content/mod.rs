@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `draft` | a message as a campaign's file has it, and the limits of its kind |
 //! | `link` | the addresses of buttons and pictures |
+//! | `tracked` | links that tell that their person has opened them |
 //! | `fault` | what is wrong with a part of a campaign, and the way to it |
 //!
 //! A [`Draft`] is checked where it is written, for the longest values that its placeholders can take.
@@ -33,12 +34,18 @@
 mod draft;
 mod fault;
 mod link;
+mod tracked;
 
 pub use self::draft::{
     Action, Button, Card, Draft, DraftError, FilledButton, Message, check_text, check_title,
 };
 pub use self::fault::{Fault, Faults, Segment};
+pub(crate) use self::link::TRACKED;
 pub use self::link::{Link, LinkError};
+pub use self::tracked::{
+    LINK_BASE_BYTES_MAX, TARGET_BYTES_MAX, TOKEN_BYTES_BESIDE, Tracking, link_bytes_max,
+    token_chars_max,
+};
 
 /// The most UTF-16 code units of the title of a button or quick reply. Meta documents 20 characters
 /// (Instagram Platform, quick replies, 30 June 2026; button template, 30 June 2026).

@@ -420,7 +420,9 @@ impl<'a> Machine<'a> {
 
     fn clicked(&mut self, campaign: &CampaignId, origin: Origin) -> Outcome {
         let Some(index) = self.state.position(campaign, origin) else { return Outcome::Known };
-        self.state.runs[index].has_clicked = true;
+        if std::mem::replace(&mut self.state.runs[index].has_clicked, true) {
+            return Outcome::Known;
+        }
         self.drop_follow_ups(index, |unless| unless == Some(Unless::Clicked));
         Outcome::Noted
     }

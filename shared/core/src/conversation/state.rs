@@ -225,6 +225,11 @@ impl State {
         self.runs.iter().flat_map(of_run).collect()
     }
 
+    /// Returns the campaign of a conversation.
+    pub fn campaign_of(&self, origin: Origin) -> Option<&CampaignId> {
+        self.runs.iter().find(|run| run.origin == origin).map(|run| &run.campaign)
+    }
+
     /// Whether any of its conversations may still wait for the person.
     pub fn is_waiting(&self) -> bool {
         self.runs.iter().any(|run| !run.is_over())

@@ -336,6 +336,12 @@ impl Then {
         let later = self.follow_up.iter().flat_map(|follow_up| &follow_up.messages);
         asks.chain(questions).chain(delivered).chain(later)
     }
+
+    /// Whether one of its messages has a link that tells that the person has opened it.
+    pub fn has_tracked_link(&self) -> bool {
+        self.templates().any(Template::has_tracked_link)
+            || self.deliver.iter().any(Draft::has_tracked_link)
+    }
 }
 
 impl FollowGate {

@@ -1,6 +1,7 @@
 //! The campaigns of an account in a file: every rule that one of them, or two together, break.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use spillway_core::campaign::{
     Campaign, CampaignError, CommentTextError, NEXT_POST, Overflow, TriggerFault,
@@ -93,6 +94,16 @@ pub(super) fn read<'t>(
         campaigns.push(Campaign { once_per, ..campaign });
     }
     campaigns
+}
+
+/// Returns the place of the first link of a campaign that is to be tracked, if it has any.
+pub(super) fn tracked_link(campaign: Place<'_>) -> Option<Range<usize>> {
+    let is_link = |text: &str| {
+        let template = Template::parse_later(text);
+        template.is_ok_and(|template| template.has_tracked_link())
+    };
+    let fields = ["messages", "then"].into_iter();
+    fields.filter_map(|field| campaign.field(field).find_text(&is_link)).min_by_key(|at| at.start)
 }
 
 /// What is wrong with a campaign's name, if anything is.
@@ -221,7 +232,8 @@ fn check_then(campaign: &Campaign, place: Place<'_>, tree: &Tree<'_>, mistakes: 
     }
     let tells = then.templates().find(|text| text.tells_keyword());
     if let Some(text) = tells.filter(|_| campaign.keywords.is_empty()) {
-        let span = place.find_text(&text.to_string());
+        let text = text.to_string();
+        let span = place.find_text(&|found| found == text);
         mistakes.add(span.unwrap_or(place.span()), Reason::NoKeyword);
     }
 }

@@ -79,6 +79,12 @@ pub enum Reason {
         "the campaign has no `keywords`, so nothing takes the place of `{{keyword}}`: write the text itself"
     )]
     NoKeyword,
+    /// A link that nobody would redirect.
+    #[error(
+        "this deployment tracks no links: deploy it with the parameter `Links=on` and write its \
+         deployment file again, or write the address without `{{link:}}`"
+    )]
+    LinksOff,
     /// It names no account.
     #[error("there is no [[account]]: add one with its `id`")]
     Empty,

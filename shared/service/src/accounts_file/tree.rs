@@ -353,16 +353,16 @@ impl<'t> Place<'t> {
         items.into_iter().flatten().filter_map(|item| Some((item.get_ref().as_str()?, item.span())))
     }
 
-    /// Finds the first text of this value, or of what is in it, that is `text`.
-    pub(super) fn find_text(self, text: &str) -> Option<Range<usize>> {
+    /// Finds the first text of this value, or of what is in it, that is the one looked for.
+    pub(super) fn find_text(self, is_it: &dyn Fn(&str) -> bool) -> Option<Range<usize>> {
         let value = self.0?;
         match value.get_ref() {
-            DeValue::String(found) => (found == text).then(|| value.span()),
+            DeValue::String(found) => is_it(found).then(|| value.span()),
             DeValue::Array(items) => {
-                items.iter().find_map(|item| Place(Some(item)).find_text(text))
+                items.iter().find_map(|item| Place(Some(item)).find_text(is_it))
             }
             DeValue::Table(table) => {
-                let texts = table.iter().filter_map(|(_, item)| Place(Some(item)).find_text(text));
+                let texts = table.iter().filter_map(|(_, item)| Place(Some(item)).find_text(is_it));
                 texts.min_by_key(|span| span.start)
             }
             _ => None,

@@ -218,8 +218,12 @@ impl SendHistory {
 }
 
 /// The placeholders in their own places: what was sent there is not kept.
-const NAMES: Values<'_> =
-    Values { username: Some("{username}"), keyword: Some("{keyword}"), first_name: None };
+const NAMES: Values<'_> = Values {
+    username: Some("{username}"),
+    keyword: Some("{keyword}"),
+    first_name: None,
+    tracking: None,
+};
 
 /// What a send answers, in a word.
 fn answers(class: Class, trigger: Trigger) -> Option<&'static str> {

@@ -165,9 +165,12 @@ fn tells_name(drafts: &[Draft]) -> bool {
     drafts.iter().flat_map(Draft::templates).any(Template::tells_name)
 }
 
-/// Whether a read of the conversation can show that none of these messages is there. It does not show
-/// what a card says, nor is it known which name a text had.
-pub(super) fn can_be_missed(drafts: &[Draft]) -> bool {
+/// Whether a read of the conversation can show that none of the messages is there that a send may
+/// have. It does not show what a card says. Nor is it known which name a text had in a conversation, or
+/// by which key a link was signed.
+pub(super) fn can_be_missed(campaign: &Campaign, send: &PendingSend) -> bool {
+    let drafts = campaign.drafts(send.content.step);
     let is_plain = |draft: &Draft| draft.card.is_none() && draft.buttons.is_empty();
-    drafts.iter().all(is_plain) && !tells_name(drafts)
+    let is_known = send.turn.is_none() || drafts.iter().all(is_plain) && !tells_name(&drafts);
+    is_known && !drafts.iter().any(Draft::has_tracked_link)
 }

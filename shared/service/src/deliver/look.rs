@@ -90,7 +90,7 @@ impl Deliver {
             })
             .await;
         match read {
-            Ok(Some(conversation)) => self.reading(account, send, attempt, &conversation),
+            Ok(Some(conversation)) => self.reading(account, send, attempt, &conversation).await,
             Ok(None) => Reading::Nothing,
             Err(no_answer) => {
                 warn!(send = %send.id, reason = no_answer.reason(), "the conversation was not read");
@@ -114,7 +114,7 @@ impl Deliver {
                 let author = |reply: &CommentItem| reply.from.as_ref()?.id.clone();
                 let texts = || {
                     let campaign = account.campaigns.get(&send.content.campaign);
-                    campaign.map(|campaign| fill_all(campaign, send)).unwrap_or_default()
+                    campaign.map(|campaign| fill_all(campaign, send, None)).unwrap_or_default()
                 };
                 let is_own = |reply: &&CommentItem| match author(reply) {
                     Some(author) => author.as_str() == account.id.as_str(),
@@ -138,7 +138,7 @@ impl Deliver {
     }
 
     /// What a conversation shows of an attempt, by the texts that its campaign may have sent.
-    fn reading(
+    async fn reading(
         &self,
         account: &Account,
         send: &PendingSend,
@@ -158,17 +158,20 @@ impl Deliver {
                 text: message.text.as_deref(),
             })
             .collect();
-        let texts = fill_all(campaign, send);
+        let links = match self.links(account, campaign, send).await {
+            Ok(links) => links,
+            Err(error) => {
+                warn!(send = %send.id, %error, "not known which link it had");
+                return Reading::Nothing;
+            }
+        };
+        let texts = fill_all(campaign, send, links.as_ref());
         match Reading::of(attempt, &listed, conversation.is_whole, &texts) {
             // Their DM for another comment may have the same text.
             Reading::Found(_) if campaign.once(send.trigger()).per == OncePer::Comment => {
                 Reading::Nothing
             }
-            Reading::Absent
-                if send.turn.is_some() && !can_be_missed(&campaign.drafts(send.content.step)) =>
-            {
-                Reading::Nothing
-            }
+            Reading::Absent if !can_be_missed(campaign, send) => Reading::Nothing,
             reading => reading,
         }
     }

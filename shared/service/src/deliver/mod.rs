@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use futures::future::join_all;
 use spillway_core::budget::{Denial, DenialReason};
 use spillway_core::campaign::{Campaign, Overflow};
-use spillway_core::content::{Draft, Message};
+use spillway_core::content::{Draft, Message, Tracking};
 use spillway_core::feedback::Feedback;
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
@@ -51,9 +51,10 @@ use crate::gateway::{Gateway, NoAnswer, Ruled, Ruling};
 use crate::grant::GrantIds;
 use crate::ingest::EntryKeys;
 use crate::limiter::{CONTENDED_WAIT, Reservation, Reserved};
+use crate::links::{LinkOwner, MessageLinks};
 use crate::metrics::{Meter, Metric};
 use crate::port::{
-    Backlogs, Cursors, EchoWatches, EndGuard, Graph, Queued, SendQueue, Sends, StoreError,
+    Backlogs, Cursors, EchoWatches, EndGuard, Graph, Links, Queued, SendQueue, Sends, StoreError,
 };
 use crate::send_task::{Purpose, SendTask};
 
@@ -105,6 +106,8 @@ pub struct Deliver {
     pub watches: Arc<dyn EchoWatches>,
     /// How often a DM is repeated that was shown not to have arrived.
     pub retry_unknown: RetryUnknown,
+    /// What writes tracked links.
+    pub links: Arc<dyn Links>,
     /// Ends sends.
     pub endings: Endings,
     /// Ids for writes.
@@ -572,6 +575,10 @@ impl Deliver {
         self.check_author(account, &campaign, reservation, &claimed.send, deadline).await?;
         self.check_age(account, reservation, claimed, deadline).await?;
         let profile = self.know_person(account, &campaign, reservation, claimed, deadline).await?;
+        let links = self.links(account, &campaign, &claimed.send).await.map_err(|error| {
+            error!(send = %claimed.send.id, %error, "its links cannot be written: put off");
+            Resolution::Requeue(Retry::Untried, UNREACHABLE_WAIT)
+        })?;
         claimed.called_at = self.clock.now();
         let Claimed { task, send, variant, .. } = &*claimed;
         let variant = *variant;
@@ -583,7 +590,8 @@ impl Deliver {
             return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT).into());
         }
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
-        let Some(message) = fill(&campaign, variant, send, profile.as_ref()) else {
+        let message = fill(&campaign, variant, send, profile.as_ref(), links.as_ref());
+        let Some(message) = message else {
             let reason = CancelReason::CampaignRemoved;
             return Err(Resolution::Finish(Outcome::Cancelled { reason }).into());
         };
@@ -615,6 +623,25 @@ impl Deliver {
             }
             NoAnswer::Held(_) => Resolution::Park.into(),
         })
+    }
+
+    /// Returns what writes the links of a send's message. `None` if it has none to be tracked, the
+    /// deployment tracks none, or it is not known whom it reaches: it has the addresses themselves.
+    async fn links(
+        &self,
+        account: &Account,
+        campaign: &Campaign,
+        send: &PendingSend,
+    ) -> Result<Option<MessageLinks>, StoreError> {
+        let drafts = campaign.drafts(send.content.step);
+        let Some(person) = send.to.recipient() else { return Ok(None) };
+        if send.class.is_public() || !drafts.iter().any(Draft::has_tracked_link) {
+            return Ok(None);
+        }
+        let Some(linker) = self.links.linker().await? else { return Ok(None) };
+        let (account, person) = (account.id.clone(), person.clone());
+        let origin = send.turn.map_or_else(|| send.origin(), |turn| turn.origin);
+        Ok(Some(MessageLinks { linker, owner: LinkOwner { account, person, origin } }))
     }
 
     /// Checks that a comment can still be answered. A webhook may come up to 36 hours after it, so
@@ -894,24 +921,30 @@ fn fill(
     variant: usize,
     send: &PendingSend,
     profile: Option<&Profile>,
+    links: Option<&MessageLinks>,
 ) -> Option<Message> {
     // The campaign may have lost messages since the variant was picked.
     let drafts = campaign.drafts(send.content.step);
     let variant = variant.checked_rem(drafts.len())?;
-    Some(drafts[variant].fill(values(send, profile), &payload(send)))
+    Some(drafts[variant].fill(values(send, profile, links), &payload(send)))
 }
 
 /// Every text that a send may have, as far as its names are known.
-fn fill_all(campaign: &Campaign, send: &PendingSend) -> Vec<String> {
-    let fill = |draft: &Draft| draft.fill(values(send, None), "").text().to_owned();
+fn fill_all(campaign: &Campaign, send: &PendingSend, links: Option<&MessageLinks>) -> Vec<String> {
+    let fill = |draft: &Draft| draft.fill(values(send, None, links), "").text().to_owned();
     campaign.drafts(send.content.step).iter().map(fill).collect()
 }
 
-fn values<'a>(send: &'a PendingSend, profile: Option<&'a Profile>) -> Values<'a> {
+fn values<'a>(
+    send: &'a PendingSend,
+    profile: Option<&'a Profile>,
+    links: Option<&'a MessageLinks>,
+) -> Values<'a> {
     let username = profile.and_then(|profile| profile.username.as_deref());
     Values {
         username: send.username.as_deref().or(username),
         keyword: send.keyword.as_deref(),
         first_name: profile.and_then(|profile| profile.first_name.as_deref()),
+        tracking: links.map(|links| links as &dyn Tracking),
     }
 }

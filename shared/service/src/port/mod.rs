@@ -12,6 +12,7 @@ mod conversations;
 mod echoes;
 mod graph;
 mod leads;
+mod links;
 mod misses;
 mod removal;
 mod sends;
@@ -25,6 +26,7 @@ pub use self::conversations::{
 pub use self::echoes::EchoWatches;
 pub use self::graph::{AccountGraph, Graph};
 pub use self::leads::{Lead, LeadOpener, LeadPage, LeadSealer, Leads};
+pub use self::links::{Clicked, Clicks, Links, NoLinks};
 pub use self::misses::{Misses, SampleOpener, SampleSealer, SealedText, StoredSample};
 pub use self::removal::{Deletion, Deletions, Removal, UnmatchedRequest};
 pub use self::sends::{

@@ -417,7 +417,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "public_fallback = [\"{user}, write me\"]",
-        "line 20: character 1 of the text: `{user}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
+        "line 20: character 1 of the text: `{user}` is not known; there are `{username}`, `{keyword}`, `{link:https://…}` and, in `then`, `{first_name}`",
     ),
     (
         "except = [\"spam\"]",
@@ -447,7 +447,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"Hi {username|there}!\"",
         "\"Hi {user}!\"",
-        "line 23: character 4 of the text: `{user}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
+        "line 23: character 4 of the text: `{user}` is not known; there are `{username}`, `{keyword}`, `{link:https://…}` and, in `then`, `{first_name}`",
     ),
     (
         "\"Hi {username|there}!\"",

@@ -93,7 +93,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "{first_name|you}",
         "{name}",
-        "line 12: character 18 of the text: `{name}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
+        "line 12: character 18 of the text: `{name}` is not known; there are `{username}`, `{keyword}`, `{link:https://…}` and, in `then`, `{first_name}`",
     ),
     (
         "Hi {username|there}!",
@@ -144,7 +144,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "text = \"Your {keyword}!\"",
         "text = \"Your {word}!\"",
-        "line 15: character 6 of the text: `{word}` is not known; there are `{username}`, `{keyword}` and, in `then`, `{first_name}`",
+        "line 15: character 6 of the text: `{word}` is not known; there are `{username}`, `{keyword}`, `{link:https://…}` and, in `then`, `{first_name}`",
     ),
     (
         "[\"Spring\", \"Autumn\"]",

@@ -276,7 +276,7 @@ const MONTH: f64 = 365.0 / 12.0;
 /// Hours of a month.
 pub(super) const MONTH_HOURS: f64 = 24.0 * MONTH;
 
-/// Alarms, as template.yaml has them.
+/// Alarms, as template.yaml has them without tracked links.
 const ALARMS: f64 = 27.0;
 
 /// Metrics of our own: each is billed for the hours in which it has values, and once more for each
@@ -374,11 +374,16 @@ mod tests {
             ))
         );
         assert!(!template.contains("MaximumBatchingWindowInSeconds"));
-        let resources = |kind: &str| template.matches(&format!("Type: AWS::{kind}\n")).count();
+        // Those of tracked links are there where these are turned on.
+        let resources = |kind: &str| {
+            let all = template.matches(&format!("Type: AWS::{kind}\n")).count();
+            let of_links = format!("Type: AWS::{kind}\n    Condition: HasLinks\n");
+            all - template.matches(&of_links).count()
+        };
         assert_eq!(resources("CloudWatch::Alarm") as f64, super::ALARMS);
         let single = ["KMS::Key", "SecretsManager::Secret", "CloudWatch::Dashboard"];
         assert_eq!(single.map(resources), [1, 1, 1]);
-        // That of public replies is written where a campaign makes some.
-        assert_eq!((Metric::ALL.len() - 1) as f64, super::METRICS);
+        // Those of public replies, conversations and links are written where a campaign has some.
+        assert_eq!((Metric::ALL.len() - 3) as f64, super::METRICS);
     }
 }

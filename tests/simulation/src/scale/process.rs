@@ -19,6 +19,7 @@ use spillway_service::limiter::Limiter;
 use spillway_service::metrics::Meter;
 use spillway_service::misses::{MissCounter, MissSamples};
 use spillway_service::placing::Placing;
+use spillway_service::port::NoLinks;
 use spillway_service::release::Release;
 
 use super::ports::Ports;
@@ -152,6 +153,7 @@ pub(super) fn sender(shared: &Arc<Shared>, process: u64) -> Deliver {
         graph: ports.clone(),
         watches: ports,
         retry_unknown: RetryUnknown::default(),
+        links: Arc::new(NoLinks),
         ids,
         clock,
         check,

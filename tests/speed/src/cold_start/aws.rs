@@ -10,7 +10,10 @@ use axum::{Router, serve as serve_router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::function::APP_SECRET;
+use crate::function::{APP_SECRET, LINK_KEY};
+
+/// The name of the secret of links.
+pub(crate) const LINK_SECRET: &str = "link-secret";
 
 /// Serves until the process ends, and gives the URL.
 pub(crate) async fn serve(distance: Duration) -> Result<String> {
@@ -21,10 +24,13 @@ pub(crate) async fn serve(distance: Duration) -> Result<String> {
     Ok(url)
 }
 
-async fn answer(State(distance): State<Duration>, headers: HeaderMap) -> Response {
+async fn answer(State(distance): State<Duration>, headers: HeaderMap, asked: String) -> Response {
     tokio::time::sleep(distance).await;
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     let body = match target.unwrap_or_default() {
+        "secretsmanager.GetSecretValue" if asked.contains(LINK_SECRET) => {
+            json!({ "SecretString": json!({ "keys": LINK_KEY }).to_string() })
+        }
         "secretsmanager.GetSecretValue" => {
             let secret =
                 json!({ "app_secrets": [APP_SECRET], "verify_tokens": ["a verify token"] });

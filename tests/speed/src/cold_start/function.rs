@@ -5,12 +5,31 @@ use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Value, json};
+use spillway_core::content::Link;
+use spillway_core::conversation::Origin;
 use spillway_local::lambda::function_url_event;
 use spillway_meta::signature::sign;
 use spillway_service::clock::{Clock, SystemClock};
+use spillway_service::links::{LinkKeys, LinkOwner, Linker};
 
 /// What deliveries are signed with.
 pub(crate) const APP_SECRET: &str = "an app secret";
+
+/// What links are signed with.
+pub(crate) const LINK_KEY: &str = "the key of links, of so many characters";
+
+/// A link that the deployment has signed, as its path.
+fn link() -> Uri {
+    let owner = LinkOwner {
+        account: "17841400000000001".into(),
+        person: "526000000000001".into(),
+        origin: Origin::new("17890000000000001"),
+    };
+    let keys = LinkKeys::new(&[LINK_KEY.as_bytes()]);
+    let target = Link::new("https://example.com/guide");
+    let path = keys.map(|keys| Linker::new("/", keys).link(&owner, &target));
+    path.ok().and_then(|path| path.parse().ok()).unwrap_or_default()
+}
 
 /// A function of `template.yaml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -20,10 +39,12 @@ pub(crate) enum Function {
     Sender,
     Release,
     Upkeep,
+    Link,
 }
 
 impl Function {
-    pub(crate) const ALL: [Self; 4] = [Self::Webhook, Self::Sender, Self::Release, Self::Upkeep];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Webhook, Self::Sender, Self::Release, Self::Upkeep, Self::Link];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -31,6 +52,7 @@ impl Function {
             Self::Sender => "sender",
             Self::Release => "release",
             Self::Upkeep => "upkeep",
+            Self::Link => "link",
         }
     }
 
@@ -41,10 +63,12 @@ impl Function {
             Self::Sender => "SenderFunction",
             Self::Release => "ReleaseFunction",
             Self::Upkeep => "UpkeepFunction",
+            Self::Link => "LinkFunction",
         }
     }
 
-    /// A comment on an account that nobody knows; a send that is gone; a minute of each schedule.
+    /// A comment on an account that nobody knows; a send that is gone; a minute of each schedule; a link
+    /// of an account that is gone.
     pub(crate) fn first_event(self) -> Value {
         match self {
             Self::Webhook => {
@@ -89,6 +113,12 @@ impl Function {
             }
             Self::Release => json!({ "dispatch": true }),
             Self::Upkeep => json!({ "upkeep": true }),
+            Self::Link => {
+                let mut headers = HeaderMap::new();
+                headers.insert("user-agent", HeaderValue::from_static("Mozilla/5.0"));
+                let (method, now) = (Method::GET, SystemClock::new().now());
+                function_url_event(&method, &link(), &headers, b"", now)
+            }
         }
     }
 }

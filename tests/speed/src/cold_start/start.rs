@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use crate::aws::LINK_SECRET;
 use crate::function::Function;
 
 /// What it took, from the start of the process.
@@ -84,6 +85,7 @@ pub(crate) async fn cold(function: Function, binary: &Path, aws: &str) -> Result
                 ("SPILLWAY_DEAD_LETTER_QUEUE_URL", &format!("{aws}/1/dead-letters")),
                 ("SPILLWAY_RELEASE_QUEUE_URL", &format!("{aws}/1/release")),
                 ("SPILLWAY_SECRET_ID", "secret"),
+                ("SPILLWAY_LINK_SECRET_ID", LINK_SECRET),
                 ("SPILLWAY_KMS_KEY", "key"),
                 ("SPILLWAY_STACK", "cold-start"),
             ])

@@ -109,8 +109,7 @@ measured! { Sends:
 measured! { Conversations:
     fn load(account: &AccountId, person: &RecipientId, read: Read) -> Stored<StoredConversation>;
     fn turn_over(turnover: Turnover<'_>) -> Stored<TurnedOver>;
-    fn list(account: &AccountId, after: Option<&RecipientId>, limit: usize)
-        -> Stored<Vec<(RecipientId, StoredConversation)>>;
+    fn people(account: &AccountId, limit: usize) -> Stored<Vec<RecipientId>>;
     fn delete(account: &AccountId, person: &RecipientId) -> Stored<()>;
 }
 
