@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use spillway_core::campaign::Campaign;
+use spillway_core::journal::Event;
 use spillway_core::time::Timestamp;
 use spillway_graph::SentMessage;
 use spillway_local::fault_injector::KillPoint;
@@ -243,6 +244,11 @@ async fn a_human_takes_the_thread_over_for_twelve_hours() {
     world.write(1, "m1", "yes").await;
     world.pass(HOUR).await;
     assert_eq!(world.got(1), [OPENING]);
+    assert_eq!(world.tell(&[human(world.now())]).await, 200);
+    let (journal, id) = (&world.outside.journal, CREATOR.into());
+    let lines = journal.list(&id, Timestamp::EPOCH, 10).await.unwrap();
+    let human = lines.iter().filter(|line| matches!(line.what, Event::HumanWrote { .. }));
+    assert_eq!(human.count(), 1, "{lines:?}");
     // A comment of theirs is answered when the human is gone.
     assert_eq!(world.say(&[said(2).by(&person(1))]).await, 200);
     world.pass(10 * HOUR).await;

@@ -63,7 +63,7 @@ const AT_START: [(Function, &str, &str); 5] = [
 /// What functions ask of the state table in cases that [`everything`] does not play: requests of
 /// owners, holds of the app, people with windows of their own, renewed tokens, entries of journals,
 /// public replies, and conversations. Other tests do, and check that it is allowed.
-const RARELY: [(Function, &str, &str); 23] = [
+const RARELY: [(Function, &str, &str); 24] = [
     (Function::Webhook, "dynamodb:GetItem", "account#*"),
     (Function::Webhook, "dynamodb:GetItem", "alias#*"),
     (Function::Webhook, "dynamodb:GetItem", "deletion#*"),
@@ -72,6 +72,7 @@ const RARELY: [(Function, &str, &str); 23] = [
     (Function::Webhook, "dynamodb:PutItem", "leads#*"),
     (Function::Webhook, "dynamodb:GetItem", "talk#*"),
     (Function::Webhook, "dynamodb:PutItem", "talk#*"),
+    (Function::Webhook, "dynamodb:PutItem", "journal#*"),
     (Function::Release, "dynamodb:GetItem", "talk#*"),
     (Function::Release, "dynamodb:PutItem", "talk#*"),
     (Function::Sender, "dynamodb:PutItem", "talk#*"),

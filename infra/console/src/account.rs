@@ -126,6 +126,9 @@ fn meta(overview: &Overview, clocks: &Clocks) -> Markup {
             @if let Some(LastRefusal { at, error }) = &overview.last_refusal {
                 dt { "Last refusal" } dd { (error) ", " (clocks.when(*at)) }
             }
+            @if let Some(until) = overview.human_until {
+                dt { "A human writes" } dd { "no campaign does in that thread until " (clocks.when(until)) }
+            }
             @for (campaign, period, phase) in &overview.outside {
                 dt { "Campaign " (campaign) } dd { @match phase {
                     Phase::Over => { "is over since " (clocks.at(period.ends_at)) }

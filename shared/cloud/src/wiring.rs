@@ -352,7 +352,12 @@ impl Wiring {
                 self.ids.clone(),
                 self.clock.clone(),
             ),
-            echoes: Echoes::new(endings, account_cache.clone(), self.watches.clone()),
+            echoes: Echoes::new(
+                endings,
+                account_cache.clone(),
+                self.watches.clone(),
+                self.journal.clone(),
+            ),
             account_cache,
             ids: self.ids.clone(),
             clock: self.clock.clone(),

@@ -65,6 +65,12 @@ pub enum Event {
     },
     /// Webhooks come again.
     HeardAgain,
+    /// A human wrote to somebody in the account's name, so nothing else writes to that person for a
+    /// while. Told at most once an hour.
+    HumanWrote {
+        /// Until when, if they do not write again.
+        until: Timestamp,
+    },
     /// The comments of the recent past were read, to the end but for those of `unfinished` media.
     Backfilled {
         /// Since when.
@@ -256,6 +262,9 @@ mod tests {
         let changed = Event::CampaignChanged { campaign: "guide".into(), fields };
         assert_eq!(serde_json::to_string(&changed).unwrap(), text);
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), changed);
+        let text = r#"{"event":"human_wrote","until":1790000000000}"#;
+        assert_eq!(serde_json::to_string(&Event::HumanWrote { until }).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), Event::HumanWrote { until });
         let text = r#"{"event":"server_errors","calls":721,"server_errors":216}"#;
         let failing = Event::ServerErrors { calls: 721, server_errors: 216 };
         assert_eq!(serde_json::to_string(&failing).unwrap(), text);

@@ -259,7 +259,8 @@ impl Converse {
         })
     }
 
-    /// Notes that a human has written in the account's name.
+    /// Notes that a human has written in the account's name. Returns until when nothing else does, if
+    /// they have taken the thread over just now.
     ///
     /// # Errors
     /// Fails if the store does not answer. Telling it again is right.
@@ -268,18 +269,20 @@ impl Converse {
         account: &Account,
         person: &RecipientId,
         at: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Timestamp>, StoreError> {
         let kept = self.conversations.load(&account.id, person, Read::Eventual).await?;
         let was_taken_over = kept.state.taken_over_until(self.clock.now()).is_some();
         let event = Event::HumanWrote { at };
         let turned = self.turn(account, person, kept, &event, false, None).await?;
-        if let Turned::Over(Transition { outcome: Became::TakenOver, .. }) = turned
-            && !was_taken_over
-        {
-            info!(account = %account.id, "a human writes to a person: nothing else does");
-            self.meter.count_by(Metric::Conversations, Became::TakenOver.name());
+        let Turned::Over(Transition { outcome: Became::TakenOver, state, .. }) = turned else {
+            return Ok(None);
+        };
+        if was_taken_over {
+            return Ok(None);
         }
-        Ok(())
+        info!(account = %account.id, "a human writes to a person: nothing else does");
+        self.meter.count_by(Metric::Conversations, Became::TakenOver.name());
+        Ok(state.taken_over_until(self.clock.now()))
     }
 
     /// Tells a conversation that its person has opened a link of it. Returns its campaign, and whether

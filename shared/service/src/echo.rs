@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use spillway_core::campaign::Campaign;
 use spillway_core::id::{AccountId, RecipientId, SendId};
+use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::send::Outcome;
 use spillway_core::stamp::Stamp;
 use spillway_core::time::Timestamp;
@@ -23,7 +24,7 @@ use crate::converse::End;
 use crate::endings::Endings;
 use crate::grant::GrantIds;
 use crate::metrics::Metric;
-use crate::port::{Closed, EchoWatches, EndGuard, Entry, Read, StoreError};
+use crate::port::{Closed, EchoWatches, EndGuard, Entry, Journal, Read, StoreError};
 use crate::send_task::SendTask;
 use crate::ttl_cache::TtlCache;
 use crate::versioned::{EchoWatchOf, measure_and_replace};
@@ -38,13 +39,19 @@ const WATCH_BYTES: usize = 256;
 /// Lost races for a watch after which an echo is not noted: those that came first were.
 const WATCH_TRIES: usize = 4;
 
+/// After which time a journal tells again that a human writes.
+const TOLD_AGAIN: Duration = Duration::from_secs(3600);
+
 /// Takes in echoes.
 pub struct Echoes {
     endings: Endings,
     account_cache: Arc<AccountCache>,
     watches: Arc<dyn EchoWatches>,
+    journal: Arc<dyn Journal>,
     /// The watches that this process has read.
     watched: TtlCache<AccountId, EchoWatch>,
+    /// Accounts whose journals tell that a human writes.
+    told: TtlCache<AccountId, ()>,
 }
 
 /// Echoes of a delivery, each counted once.
@@ -59,15 +66,17 @@ pub struct Echoed {
 }
 
 impl Echoes {
-    /// Ends sends by `endings`, and notes in `watches` that echoes come. `account_cache` has the
-    /// campaigns that make public replies.
+    /// Ends sends by `endings`, notes in `watches` that echoes come, and tells `journal` of humans who
+    /// write. `account_cache` has the campaigns that something follows.
     pub fn new(
         endings: Endings,
         account_cache: Arc<AccountCache>,
         watches: Arc<dyn EchoWatches>,
+        journal: Arc<dyn Journal>,
     ) -> Self {
         let watched = TtlCache::new(&endings.clock);
-        Self { endings, account_cache, watches, watched }
+        let told = TtlCache::new(&endings.clock);
+        Self { endings, account_cache, watches, journal, watched, told }
     }
 
     /// Ends the sends that these echoes of one account belong to. An echo never asks for a DM.
@@ -118,10 +127,27 @@ impl Echoes {
             return Ok(());
         }
         let Some(account) = self.account_cache.find(account).await? else { return Ok(()) };
+        let mut until: Option<Timestamp> = None;
         for (person, at) in latest {
-            self.endings.converse.human_wrote(&account, person, at).await?;
+            until = until.max(self.endings.converse.human_wrote(&account, person, at).await?);
+        }
+        if let Some(until) = until {
+            self.tell(&account.id, until, now).await;
         }
         Ok(())
+    }
+
+    /// Tells the account's journal that a human writes.
+    async fn tell(&self, account: &AccountId, until: Timestamp, now: Timestamp) {
+        if self.told.get(account).is_some() {
+            return;
+        }
+        let what = Event::HumanWrote { until };
+        let entry = JournalEntry { at: now, account: account.clone(), what };
+        match self.journal.append(&entry).await {
+            Ok(()) => self.told.put(account.clone(), (), 0, TOLD_AGAIN),
+            Err(error) => warn!(%account, %error, "the journal does not tell that a human writes"),
+        }
     }
 
     async fn close(&self, send: &SendId, stamp: &Stamp, echo: &Echo) -> Result<bool, StoreError> {

@@ -200,7 +200,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
             ids.clone(),
             clock.clone(),
         ),
-        echoes: Echoes::new(endings(), account_cache.clone(), ports.clone()),
+        echoes: Echoes::new(endings(), account_cache.clone(), ports.clone(), ports.clone()),
         ids: ids.clone(),
         entry_keys,
         warm: Warm::new(&clock),

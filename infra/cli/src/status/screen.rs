@@ -286,6 +286,7 @@ mod tests {
             calls_since: NOW - HOUR,
             outside: Vec::new(),
             last_refusal: None,
+            human_until: None,
             sent_by_hour: Some(sent),
             planned_by_hour: [98; 24],
         }

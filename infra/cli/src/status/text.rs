@@ -204,6 +204,10 @@ pub(super) fn one(overview: &Overview, now: Timestamp, output: Output) -> String
     if let Some(LastRefusal { at, error }) = &overview.last_refusal {
         out += &line("last refusal", format!("{error}, {}", times.when(*at)));
     }
+    if let Some(until) = overview.human_until {
+        out +=
+            &line("a human writes", format!("no campaign does there until {}", times.when(until)));
+    }
     let last = overview.last_seen.map_or_else(|| "none yet".to_owned(), |at| heard(at, now));
     // Upkeep reads comments where none is told of: what tells of messages does not count.
     out += &line("last webhook", format!("of a comment: {last}"));

@@ -139,6 +139,9 @@ fn said(event: &Event, times: &Times) -> String {
             format!("comments came without a webhook; the last webhook: {last}")
         }
         Event::HeardAgain => "webhooks come again".into(),
+        Event::HumanWrote { until } => {
+            format!("a human wrote to somebody: no campaign does until {}", times.when(*until))
+        }
         Event::Backfilled { since, read, found, unfinished } => {
             let since = times.when(*since);
             let rest = match unfinished {

@@ -14,7 +14,7 @@ use spillway_core::budget::Budget;
 use spillway_core::campaign::{Campaigns, Overflow, Period, Phase};
 use spillway_core::forecast::{Expected, Forecast, Outlook, forecast};
 use spillway_core::id::{AccountId, CampaignId, OnceKey, SendId};
-use spillway_core::journal::JournalEntry;
+use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::load::{ByHour, Headroom, planned_by_hour};
 use spillway_core::meta_error::LastRefusal;
 use spillway_core::pace::Cursor;
@@ -44,7 +44,7 @@ const BATCHES: usize = 200;
 /// How old a refusal may be that is shown.
 const REFUSAL_SHOWN: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Lines of a journal that are looked through for a refusal.
+/// Lines of a journal that are looked through.
 const JOURNAL_LINES: usize = 100;
 
 /// Accounts that are looked at at a time.
@@ -112,6 +112,8 @@ pub struct Overview {
     pub outside: Vec<(CampaignId, Period, Phase)>,
     /// The last refusal by Meta that held the account or a campaign, of the last seven days.
     pub last_refusal: Option<LastRefusal>,
+    /// Until when a human has the last thread that one has taken over.
+    pub human_until: Option<Timestamp>,
     /// DMs of the last hours, the latest last, where a quota of a day counts them.
     pub sent_by_hour: Option<ByHour>,
     /// DMs that are planned for the hours to come, of those that wait.
@@ -243,7 +245,8 @@ impl Overviews {
             calls,
             calls_since,
             outside: outside(facts.campaigns, now),
-            last_refusal: seen.last_refusal.clone(),
+            last_refusal: seen.told.last_refusal.clone(),
+            human_until: seen.told.human_until.filter(|&until| now < until),
             sent_by_hour: budget.sent_by_hour(rules, now),
             planned_by_hour: ByHour::default(),
         };
@@ -273,14 +276,14 @@ impl Overviews {
 
     async fn look(&self, id: &AccountId, now: Timestamp) -> Result<Option<Seen>, StoreError> {
         let Some(account) = self.accounts.load(id).await? else { return Ok(None) };
-        let (budget, app, cursor, record, token, (waiting, extent), last_refusal) = futures::try_join!(
+        let (budget, app, cursor, record, token, (waiting, extent), told) = futures::try_join!(
             self.budgets.load(id),
             self.app.load(),
             self.cursors.load(id),
             self.maintenance.record(id),
             self.tokens.load(id),
             self.waiting(id, now),
-            self.last_refusal(id, now),
+            self.journalled(id, now),
         )?;
         let MaintenanceRecord { upkeep, last_seen, .. } = record.unwrap_or_default();
         let token = token.map_or_else(TokenLife::default, |KeptToken { life, .. }| life);
@@ -294,20 +297,23 @@ impl Overviews {
             token,
             waiting,
             extent,
-            last_refusal,
+            told,
         }))
     }
 
-    /// The last event of the account's journal that an answer of Meta's led to.
-    async fn last_refusal(
-        &self,
-        id: &AccountId,
-        now: Timestamp,
-    ) -> Result<Option<LastRefusal>, StoreError> {
+    /// What the account's journal tells: the last event that an answer of Meta's led to, and whether
+    /// a human writes.
+    async fn journalled(&self, id: &AccountId, now: Timestamp) -> Result<Told, StoreError> {
         let lines = self.journal.list(id, now - REFUSAL_SHOWN, JOURNAL_LINES).await?;
-        Ok(lines.into_iter().find_map(|JournalEntry { at, what, .. }| {
+        let human_until = lines.iter().filter_map(|line| match line.what {
+            Event::HumanWrote { until } => Some(until),
+            _ => None,
+        });
+        let human_until = human_until.max();
+        let last_refusal = lines.into_iter().find_map(|JournalEntry { at, what, .. }| {
             Some(LastRefusal { at, error: what.error()?.clone() })
-        }))
+        });
+        Ok(Told { last_refusal, human_until })
     }
 
     /// What the account's batches list. Of what was due by now the entries are read: most of it has
@@ -380,7 +386,13 @@ struct Seen {
     token: TokenLife,
     waiting: Vec<Listed>,
     extent: Extent,
+    told: Told,
+}
+
+/// What an account's journal tells.
+struct Told {
     last_refusal: Option<LastRefusal>,
+    human_until: Option<Timestamp>,
 }
 
 impl Seen {

@@ -76,6 +76,9 @@ pub struct AccountStatus {
     pub calls: CallsView,
     /// The last refusal by Meta that held the account or a campaign, of the last seven days.
     pub last_refusal: Option<RefusalView>,
+    /// Until when a human has the last thread that one has taken over: no campaign writes there.
+    #[serde(serialize_with = "optional")]
+    pub human_until: Option<Timestamp>,
     /// DMs in each of the last 24 hours, the latest last.
     pub sent_by_hour: Option<ByHour>,
     /// DMs planned for each of the next 24 hours.
@@ -218,6 +221,7 @@ impl From<&Overview> for AccountStatus {
                 server_errors: overview.calls.server_errors,
             },
             last_refusal: overview.last_refusal.as_ref().map(RefusalView::from),
+            human_until: overview.human_until,
             sent_by_hour: overview.sent_by_hour,
             planned_by_hour: overview.planned_by_hour,
         }

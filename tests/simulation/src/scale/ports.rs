@@ -5,6 +5,7 @@
 //! and with the bytes that DynamoDB would bill, which differ with what it reads and writes.
 
 mod conversations;
+mod journal;
 mod leads;
 mod misses;
 mod pacing;

@@ -97,7 +97,7 @@ pub(super) fn webhook(shared: &Arc<Shared>, process: u64) -> Ingest {
     let endings = parts.endings(converse.clone());
     let Parts { ports, account_cache, ids, check, meter, clock } = parts;
     Ingest {
-        echoes: Echoes::new(endings, account_cache.clone(), ports.clone()),
+        echoes: Echoes::new(endings, account_cache.clone(), ports.clone(), ports.clone()),
         account_cache,
         sends: ports.clone(),
         placing,
