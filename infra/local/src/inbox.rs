@@ -18,7 +18,7 @@ use spillway_meta::webhook::{ConversationEvent, Event, parse};
 use spillway_service::account::Account;
 use spillway_service::admin::matching::MatchView;
 use spillway_service::admin::send_view::SendView;
-use spillway_service::port::Accounts;
+use spillway_service::port::{Accounts, Read};
 
 use crate::comments::signed;
 use crate::form::{self, Form};
@@ -198,7 +198,10 @@ impl Inbound {
         }
         let Some(ask) = event.asks().last() else {
             return Err(match self.payload {
-                Some(_) => "a tap that carries a payload starts nothing",
+                Some(_) => {
+                    "a tap that carries a payload starts nothing: if it belongs to a conversation, \
+                     /_messages shows what follows, at its slot"
+                }
                 None => "what has no text starts nothing: there is nothing to look for keywords in",
             }
             .to_owned());
@@ -261,6 +264,8 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<Received, (StatusCod
             known.username = Some(username.clone());
         });
     }
+    let sends = &stack.admin.sends;
+    let sender = RecipientId::new(person.as_str());
     let delivery = inbound.delivery(&message, &person, stack.clock.now().as_millis());
     observe(stack, delivery.as_bytes());
     let answer = stack
@@ -278,8 +283,6 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<Received, (StatusCod
     let [Event::Conversation(event)] = &events[..] else {
         return Err(failed(&"the delivery is not understood"));
     };
-    let sends = &stack.admin.sends;
-    let sender = RecipientId::new(person.as_str());
     let send = match event.key() {
         Some(key) => sends.answering_event(&account, &sender, &key).await,
         None => Ok(None),
@@ -288,8 +291,16 @@ async fn deliver(stack: &Arc<Stack>, body: &[u8]) -> Result<Received, (StatusCod
         Some(send) => sends.find(&send).await.map_err(|error| failed(&error))?,
         None => None,
     };
+    let talk = sends.conversations.load(&account, &sender, Read::Consistent).await;
+    let talk = talk.map_err(|error| failed(&error))?.state;
     let reason = match stored.is_none().then(|| inbound.reason(event, &connected)) {
         None => None,
+        Some(_) if talk.has_used(&message) => Some(
+            "it belongs to a conversation: /_messages shows what follows, at its slot".to_owned(),
+        ),
+        Some(_) if talk.is_stopped() => {
+            Some("they have asked to be left alone, until they write START".to_owned())
+        }
         Some(Err(reason)) => Some(reason),
         Some(Ok(campaign)) => {
             let no_more = sends.no_more_for(&account, &sender, &campaign).await;

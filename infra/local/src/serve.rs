@@ -116,6 +116,9 @@ pub struct ServedCampaign {
     pub on: Vec<Trigger>,
     /// It must contain one of these; if empty, the campaign answers all.
     pub keywords: Vec<String>,
+    /// What answers its opening, if something follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
 }
 
 impl From<&NewAccount> for ServedAccount {
@@ -124,6 +127,10 @@ impl From<&NewAccount> for ServedAccount {
             campaign: campaign.id.clone(),
             on: campaign.on.clone(),
             keywords: campaign.keywords.clone(),
+            answer: campaign
+                .then
+                .as_ref()
+                .map(|then| then.answer.first().map_or_else(|| "yes".to_owned(), String::clone)),
         };
         let campaigns = account.campaigns.iter().map(campaign).collect();
         Self { account: account.id.clone(), campaigns }
@@ -414,12 +421,7 @@ impl Served {
         let message = message.unwrap_or_else(|| {
             "No campaign answers messages: `on` in a file for --accounts says so (`serve --help`).".to_owned()
         });
-        let of_first = |mut body: Value| {
-            body["account"] = json!(accounts.first().map(|account| &account.account));
-            body.to_string()
-        };
-        let tap = of_first(json!({ "username": "ana", "tap": "I follow" }));
-        let follow = of_first(json!({ "username": "ana", "follows": "yes" }));
+        let talk = talk(accounts, inbox_url, people_url);
         let table = &self.stack.config.sends_table;
         format!(
             "console       {console_url}   (the link is good once)\n\
@@ -441,11 +443,7 @@ impl Served {
              \n\
              {message}\n\
              \n\
-             Tap a button or quick reply of a DM, by its title or payload, and follow the account:\n\
-             \n\
-             curl -sS {inbox_url} -d '{tap}'\n\
-             curl -sS {people_url} -d '{follow}'\n\
-             \n\
+             {talk}\
              See what became of all comments:\n\
              \n\
              curl -sS {report_url}\n\
@@ -466,6 +464,29 @@ impl Served {
              Everything is kept in memory, and is gone when this program ends. Stop with Ctrl-C.\n",
         )
     }
+}
+
+/// Says how to go on with a conversation, if a campaign has one.
+fn talk(accounts: &[ServedAccount], inbox_url: &str, people_url: &str) -> String {
+    let mut found = accounts.iter().filter_map(|account| {
+        let answers = account.campaigns.iter().filter_map(|campaign| campaign.answer.as_ref());
+        answers.map(move |answer| (account, answer)).next()
+    });
+    let Some((ServedAccount { account, .. }, answer)) = found.next() else { return String::new() };
+    let command = |url: &str, mut body: Value| {
+        body["account"] = json!(account);
+        body["username"] = "ana".into();
+        // For a shell's single quotes.
+        format!("curl -sS {url} -d '{}'\n", body.to_string().replace('\'', "'\\''"))
+    };
+    let answer = command(inbox_url, json!({ "text": answer }));
+    let tap = command(inbox_url, json!({ "tap": "I follow" }));
+    let follow = command(people_url, json!({ "follows": "yes" }));
+    format!(
+        "Answer a DM, follow the account, and tap a button or quick reply, by its title or payload:\n\
+         \n\
+         {answer}{follow}{tap}\n"
+    )
 }
 
 /// Returns the command that does what a campaign of the accounts answers, if `is_wanted`.
@@ -495,7 +516,7 @@ fn example(
 impl ServedAccount {
     /// What it answers, for people.
     fn line(&self) -> String {
-        let campaign = |ServedCampaign { campaign, on, keywords }: &ServedCampaign| {
+        let campaign = |ServedCampaign { campaign, on, keywords, .. }: &ServedCampaign| {
             let wanted = match keywords.as_slice() {
                 [] if **on == Trigger::DEFAULT => "every comment".to_owned(),
                 [] => "all".to_owned(),
@@ -526,6 +547,7 @@ mod tests {
             campaign: "c".into(),
             on: on.into(),
             keywords: keywords.iter().map(|&word| word.to_owned()).collect(),
+            answer: None,
         };
         let account = |id: &str, campaigns| ServedAccount { account: id.into(), campaigns };
         let comments = |accounts: &[ServedAccount]| {
@@ -542,5 +564,10 @@ mod tests {
         assert!(message.contains(r#""account":"1""#) && message.contains(r"it'\''s"), "{message}");
         assert!(message.contains(r#""on":"story_reply""#), "{message}");
         assert_eq!(messages(&accounts[1..]), None);
+        assert_eq!(talk(&accounts, "INBOX", "PEOPLE"), "");
+        let asks = ServedCampaign { answer: Some("yes".into()), ..campaign(&[], &[]) };
+        let talk = talk(&[account("3", vec![asks])], "INBOX", "PEOPLE");
+        let answer = r#"curl -sS INBOX -d '{"account":"3","text":"yes","username":"ana"}'"#;
+        assert!(talk.contains(answer), "{talk}");
     }
 }

@@ -24,9 +24,6 @@ use crate::gateway::consequence::Retry;
 use crate::gateway::read::{Ends, IfDead, NoAnswer};
 use crate::limiter::{CONTENDED_WAIT, Reservation};
 
-/// Texts that a gate may have to choose from: more than a campaign has.
-const VARIANTS_MAX: u64 = 256;
-
 impl Deliver {
     /// Checks that nothing speaks against the send that its person, or a human in the account's
     /// name, has done.
@@ -95,13 +92,14 @@ impl Deliver {
                 return Err(Resolution::Requeue(Retry::Untried, UNREACHABLE_WAIT));
             }
         };
-        self.choose(account, claimed, &profile, deadline).await?;
+        self.choose(account, campaign, claimed, &profile, deadline).await?;
         Ok(Some(profile))
     }
 
     async fn choose(
         &self,
         account: &Account,
+        campaign: &Campaign,
         claimed: &mut Claimed,
         profile: &Profile,
         deadline: Timestamp,
@@ -114,7 +112,8 @@ impl Deliver {
             Ok(Chosen::Message(next)) => {
                 info!(send = %send.id, step = %next.content.step, "chosen");
                 let parts = [send.id.key.as_str(), &next.content.step.to_string()];
-                *variant = (seed(&parts) % VARIANTS_MAX) as usize;
+                let drafts = campaign.drafts(next.content.step).len().max(1);
+                *variant = (seed(&parts) % drafts as u64) as usize;
                 (*task, *send) = (task.renewed(&next), *next);
                 Ok(())
             }
