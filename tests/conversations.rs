@@ -305,6 +305,8 @@ async fn a_tap_on_what_has_ended_does_nothing() {
 /// it delivers again what got no 200. Returns what the person got, and whether a process died.
 async fn with_a_death(n: u64, point: KillPoint) -> (Vec<String>, bool) {
     let mut world = World::talking(without(&["email"])).await;
+    // What has arrived is known by its echo: a read of the conversation shows no buttons.
+    world.stack.graph.echo_after(vec![SECOND]);
     world.follow(1, Some(true));
     world.comment(1).await;
     world.echo_all().await;

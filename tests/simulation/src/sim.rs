@@ -487,14 +487,16 @@ impl Sim {
     }
 
     /// Whether all must have ended by `next`: a send whose attempt is unknown may wait until its
-    /// deadline.
+    /// deadline, and a mark stands for ten minutes after what it was for.
     fn is_over_by(&mut self, next: u64) -> bool {
         if next > self.end {
             let world = self.shared.world();
             let waiting = world.tables.entries.values().filter_map(Recording::waiting);
             let unknown = waiting.filter(|send| matches!(send.stage, Stage::Unknown(_)));
             let last = unknown.map(|send| send.deadline.as_millis() + 2 * HOUR).max();
-            self.end = last.map_or(self.end, |last| last.max(self.end));
+            let ended = world.tables.entries.values().filter_map(Recording::ended);
+            let ended = ended.map(|(_, at)| at + 30 * MINUTE).max();
+            self.end = self.end.max(last.unwrap_or_default()).max(ended.unwrap_or_default());
         }
         next > self.end
     }

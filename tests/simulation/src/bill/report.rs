@@ -70,8 +70,9 @@ pub struct Target {
 
 const MILLION: f64 = 1e6;
 
-/// USD for a million DMs at most. To remember their people for ninety days takes 0.30 of it.
-const FLEET_MAX: f64 = 5.4;
+/// USD for a million DMs at most. To remember their people for ninety days takes 0.30 of it, and to ask
+/// before each call whether its person wants it, 0.07.
+const FLEET_MAX: f64 = 5.6;
 const VIRAL_MAX: f64 = 8.0;
 
 /// USD that the echoes of a million DMs may cost.
