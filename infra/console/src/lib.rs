@@ -1,5 +1,5 @@
 //! The console: how close each account is to its limits, when everybody has their DM, and why
-//! somebody has none. Pages over [`Admin`](spillway_service::admin::Admin), for the operator's tool
+//! somebody has none. Pages over [`Admin`], for the operator's tool
 //! and the local stack.
 //!
 //! Pages are made here and work without script. What a page shows, it also gives as JSON where that
@@ -7,11 +7,11 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`access`] | lets in the browser of this machine that was given the link, and nobody else |
-//! | [`answer`] | pages, JSON, and honest errors |
-//! | [`layout`], [`when`], [`chart`] | the frame of a page, times, the chart of the hours |
-//! | [`overview`], [`account`], [`campaigns`], [`sends`], [`plan`] | the pages |
-//! | [`actions`] | what can be done: asked about first, audited, and shown afterwards |
+//! | `access` | lets in the browser of this machine that was given the link, and nobody else |
+//! | `answer` | pages, JSON, and honest errors |
+//! | `layout`, `when`, `chart` | the frame of a page, times, the chart of the hours |
+//! | `overview`, `account`, `campaigns`, `sends`, `plan` | the pages |
+//! | `actions` | what can be done: asked about first, audited, and shown afterwards |
 
 mod access;
 mod account;

@@ -148,7 +148,7 @@ impl Comment {
 
     /// Returns how many letters this comment is away from containing a keyword; `None` if that is
     /// more than a third of the keyword. A keyword within a word is 0 away. One or two letters are in
-    /// many words by chance: only a code that [looks alike](looks_alike) is near to them.
+    /// many words by chance: only a code that looks alike is near to them.
     pub fn distance(&self, keyword: &Keyword) -> Option<usize> {
         if keyword.is_empty() {
             return None;
