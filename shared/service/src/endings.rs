@@ -78,7 +78,7 @@ impl Endings {
             None
         });
         let mut followed = self.end_followed(account, (task, send), end, reply.as_ref()).await;
-        if send.turn.is_some() && matches!(&followed, Err(error) if error.is_retryable()) {
+        if matches!(&followed, Err(error) if error.is_retryable()) {
             followed = self.end_followed(account, (task, send), end, reply.as_ref()).await;
         }
         match followed {

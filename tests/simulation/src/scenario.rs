@@ -9,6 +9,7 @@ mod draw;
 mod jobs;
 mod limits;
 mod messages;
+mod one_account;
 mod people;
 mod public_replies;
 mod refusals;

@@ -24,6 +24,10 @@ use crate::gateway::consequence::Retry;
 use crate::gateway::read::{Ends, IfDead, NoAnswer};
 use crate::limiter::{CONTENDED_WAIT, Reservation};
 
+/// What Meta has at least for an answer that a gate decides by. With less, its silence would tell of
+/// this process and not of the person.
+const READ_TIME: Duration = Duration::from_secs(1);
+
 impl Deliver {
     /// Checks that nothing speaks against the send that its person, or a human in the account's
     /// name, has done.
@@ -81,7 +85,7 @@ impl Deliver {
             // Without an answer the fallbacks do.
             return Ok(self.read_profile(account, &person, time).await.ok());
         }
-        if time.is_zero() {
+        if time < READ_TIME {
             return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT));
         }
         let profile = match self.read_profile(account, &person, time).await {

@@ -22,11 +22,17 @@ impl Conversations for Host {
         person: &RecipientId,
         read: Read,
     ) -> Result<StoredConversation, StoreError> {
-        self.store(LOAD, |world| {
+        let caller = self.caller();
+        let loaded = self.store(LOAD, |world| {
             let as_of = world.read_as_of(read);
             world.tables.conversation(account, person, as_of)
-        })
-        .await
+        });
+        let loaded = loaded.await;
+        if loaded.is_err() {
+            // An end that concerns the conversation may not be recorded.
+            self.shared.world().saw_ends_lost(caller.invocation);
+        }
+        loaded
     }
 
     async fn turn_over(&self, turnover: Turnover<'_>) -> Result<TurnedOver, StoreError> {

@@ -9,6 +9,7 @@ use spillway_core::quota::Tier;
 use spillway_service::admin::plan::Unnamed;
 
 use super::limits::{BY_HAND, Base, Limits, Other, Pace, Shape};
+use super::one_account::EIGHT;
 use super::{AccountPlan, Headers, Processes, Rates, Scenario, Theme, Trouble, Unknowns};
 use super::{HOLD_MAX, draw, people, upkeep};
 use crate::dice::Dice;
@@ -17,9 +18,6 @@ const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
-
-/// 2026-09-21T08:00:00Z.
-const EIGHT: u64 = 1_789_977_600_000;
 
 /// How long tokens are good for at least: longer than any hold.
 const TOKEN_LEFT: u64 = 8 * DAY;

@@ -6,6 +6,7 @@ use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Tier;
 
 use super::limits::{Base, Limits, Pace, Shape};
+use super::one_account::EIGHT;
 use super::people;
 use super::{
     AccountPlan, Asks, CommentPlan, Headers, Nature, Outage, Processes, Rates, Scenario, Surface,
@@ -16,9 +17,6 @@ use crate::dice::Dice;
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
-
-/// 2026-09-21T08:00:00Z.
-const EIGHT: u64 = 1_789_977_600_000;
 
 /// Deliveries that come at once, at most: more would have to wait for Meta to repeat them.
 const AT_ONCE: u64 = 24;

@@ -6,6 +6,7 @@ use spillway_core::quota::Tier;
 
 use super::draw;
 use super::limits::{Base, Limits, Pace, Shape};
+use super::one_account::EIGHT;
 use super::people;
 use super::{
     AccountPlan, Asks, CommentPlan, Headers, Nature, Processes, Scenario, Surface, Theme, Trouble,
@@ -17,9 +18,6 @@ use crate::meta::Refusal;
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
-
-/// 2026-09-21T08:00:00Z.
-const EIGHT: u64 = 1_789_977_600_000;
 
 const ACCOUNT: &str = "17841400000000001";
 

@@ -6,6 +6,7 @@ use spillway_core::quota::Tier;
 use spillway_service::ingest::MessageLane;
 
 use super::limits::{Base, Limits, Pace, Shape};
+use super::one_account::EIGHT;
 use super::{
     AccountPlan, Asks, CommentPlan, Headers, Nature, Processes, Rates, Scenario, Spell, Struck,
     Surface, Theme, Trouble, Unknowns,
@@ -17,9 +18,6 @@ use crate::meta::Refusal;
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
-
-/// 2026-09-21T08:00:00Z.
-const EIGHT: u64 = 1_789_977_600_000;
 
 impl Scenario {
     /// The refusals of a seed.

@@ -2,17 +2,16 @@
 //! them has changed: their author is missing, they come under an ad of the post, or the ad does not
 //! say of which post it is.
 
-use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
+use spillway_core::id::{CommentId, MediaId, RecipientId};
 use spillway_core::once::OncePer;
-use spillway_core::quota::Tier;
 use spillway_meta::webhook::{CommentEvent, Commenter};
 
 use super::draw;
-use super::limits::{Base, Limits, Pace, Shape};
+use super::limits::{Limits, Shape};
+use super::one_account::{EIGHT, Times};
 use super::people;
 use super::{
-    AccountPlan, Asks, CommentPlan, Headers, Nature, Post, Processes, Rates, Scenario, Surface,
-    Theme, Told, Trouble, Unknowns,
+    AccountPlan, Asks, CommentPlan, Nature, Post, Rates, Scenario, Surface, Theme, Told, Trouble,
 };
 use crate::dice::Dice;
 use crate::meta::Refusal;
@@ -20,10 +19,6 @@ use crate::meta::Refusal;
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
-
-/// 2026-09-21T08:00:00Z.
-const EIGHT: u64 = 1_789_977_600_000;
 
 impl Scenario {
     /// The repeats of a seed.
@@ -38,31 +33,14 @@ impl Scenario {
             Trouble::Kills,
             Trouble::All,
         ]);
-        let shape = Shape {
-            base: Base::Meta,
-            pace: Pace::Free,
-            tier: Tier::Two,
-            other: None,
-            new_since: None,
-            zone: "UTC",
-            starts: 8,
-        };
         let per = dice.pick(&[OncePer::Post, OncePer::Post, OncePer::Campaign, OncePer::Comment]);
         let mut campaign = people::campaign_of("oldest_first", &["Here it is."]);
         campaign.once_per = Some(per);
         let span = dice.pick(&[MINUTE, HOUR, 12 * HOUR]);
+        let limits = Limits::new(Shape::free(), start);
         let account = AccountPlan {
-            id: AccountId::new("17841400000000001"),
-            limits: Limits::new(shape, start),
-            campaigns: vec![campaign],
             comments: comments(dice, start, span),
-            messages: Vec::new(),
-            events: Vec::new(),
-            begins_at: None,
-            removed_at: None,
-            unreadable: None,
-            kept: None,
-            orders: Vec::new(),
+            ..AccountPlan::new(limits, vec![campaign])
         };
         let posts = posts(dice, &account, span);
         let rates = match trouble {
@@ -71,25 +49,8 @@ impl Scenario {
             trouble => Rates { meta: 0.0, ..draw::rates(dice, trouble) },
         };
         let calm_at = if trouble == Trouble::None { start } else { start + 2 * span + HOUR };
-        Self {
-            theme: Theme::Repeats,
-            seed,
-            trouble,
-            start,
-            app: None,
-            posts,
-            jobs: Vec::new(),
-            headers: Headers::Absent,
-            processes: Processes { webhook: 4, sender: 4, release: 1, tool: 1, upkeep: 0 },
-            outages: Vec::new(),
-            spells: Vec::new(),
-            rates,
-            unknowns: Unknowns::drawn(Theme::Repeats, seed),
-            calm_at,
-            end: start + 9 * DAY,
-            prompt: None,
-            accounts: vec![account],
-        }
+        let times = Times { start, calm_at };
+        Self::of_one((Theme::Repeats, seed), (trouble, rates), times, account, posts)
     }
 }
 

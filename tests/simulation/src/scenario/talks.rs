@@ -3,24 +3,19 @@
 
 use serde_json::{Value, json};
 use spillway_core::campaign::Campaign;
-use spillway_core::id::{AccountId, CommentId, RecipientId};
-use spillway_core::quota::Tier;
+use spillway_core::id::{CommentId, RecipientId};
 
-use super::limits::{Base, Limits, Pace, Shape};
+use super::limits::{Limits, Shape};
+use super::one_account::{EIGHT, Times};
 use super::people::{self, CAMPAIGN};
 use super::{
-    AccountPlan, Asks, CommentPlan, Headers, Nature, Processes, Rates, Scenario, Surface, Theme,
-    Trouble, Unknowns, draw,
+    AccountPlan, Asks, CommentPlan, Nature, Rates, Scenario, Surface, Theme, Trouble, draw,
 };
 use crate::dice::Dice;
 use crate::meta::Refusal;
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
-
-/// 2026-09-21T08:00:00Z.
-const EIGHT: u64 = 1_789_977_600_000;
 
 impl Scenario {
     /// The conversations of a seed.
@@ -37,53 +32,21 @@ impl Scenario {
             Trouble::Clocks,
             Trouble::All,
         ]);
-        let shape = Shape {
-            base: Base::Meta,
-            pace: Pace::Free,
-            tier: Tier::Two,
-            other: None,
-            new_since: None,
-            zone: "UTC",
-            starts: 8,
-        };
         let span = dice.pick(&[MINUTE, HOUR, 6 * HOUR]);
+        let limits = Limits::new(Shape::free(), start);
+        let campaigns = vec![campaign(dice)];
         let account = AccountPlan {
-            id: AccountId::new("17841400000000001"),
-            limits: Limits::new(shape, start),
-            campaigns: vec![campaign(dice)],
             comments: comments(dice, start, span),
-            messages: Vec::new(),
-            events: Vec::new(),
-            begins_at: None,
-            removed_at: None,
-            unreadable: None,
-            kept: None,
-            orders: Vec::new(),
+            ..AccountPlan::new(limits, campaigns)
         };
         let rates = match trouble {
             Trouble::None => Rates::default(),
             trouble => draw::rates(dice, trouble),
         };
         let calm_at = if trouble == Trouble::None { start } else { start + span + 8 * HOUR };
-        Self {
-            theme: Theme::Talks,
-            seed,
-            trouble,
-            start,
-            app: None,
-            posts: people::deliveries(std::slice::from_ref(&account)),
-            jobs: Vec::new(),
-            headers: Headers::Absent,
-            processes: Processes { webhook: 4, sender: 4, release: 1, tool: 1, upkeep: 0 },
-            outages: Vec::new(),
-            spells: Vec::new(),
-            rates,
-            unknowns: Unknowns::drawn(Theme::Talks, seed),
-            calm_at,
-            end: start + 9 * DAY,
-            prompt: None,
-            accounts: vec![account],
-        }
+        let posts = people::deliveries(std::slice::from_ref(&account));
+        let times = Times { start, calm_at };
+        Self::of_one((Theme::Talks, seed), (trouble, rates), times, account, posts)
     }
 }
 

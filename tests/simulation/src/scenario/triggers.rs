@@ -3,7 +3,6 @@
 
 use spillway_core::campaign::{Campaign, Trigger};
 use spillway_core::id::{AccountId, MediaId, RecipientId};
-use spillway_core::quota::Tier;
 use spillway_core::time::Timestamp;
 use spillway_meta::webhook::conversation::{
     Attachment, ConversationEvent, Edit, Message, MessageState, Postback, QuickReply, Referral,
@@ -11,19 +10,14 @@ use spillway_meta::webhook::conversation::{
 };
 
 use super::draw;
-use super::limits::{Base, Limits, Pace, Shape};
-use super::{
-    AccountPlan, Headers, Post, Processes, Rates, Scenario, Theme, Told, Trouble, Unknowns,
-};
+use super::limits::{Limits, Shape};
+use super::one_account::{EIGHT, Times};
+use super::{AccountPlan, Post, Rates, Scenario, Theme, Told, Trouble};
 use crate::dice::Dice;
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
-
-/// 2026-09-21T08:00:00Z.
-const EIGHT: u64 = 1_789_977_600_000;
 
 /// Events of a run, at most; each has a keyword of its own.
 const EVENTS_MAX: u64 = 60;
@@ -69,56 +63,22 @@ impl Scenario {
             Trouble::Clocks,
             Trouble::All,
         ]);
-        let shape = Shape {
-            base: Base::Meta,
-            pace: Pace::Free,
-            tier: Tier::Two,
-            other: None,
-            new_since: None,
-            zone: "UTC",
-            starts: 8,
-        };
         let span = dice.pick(&[MINUTE, HOUR, 12 * HOUR]);
         let id = AccountId::new("17841400000000001");
         let told = events(dice, &id, start, span);
         let posts = posts(dice, &told, span);
+        let limits = Limits::new(Shape::free(), start);
         let account = AccountPlan {
-            limits: Limits::new(shape, start),
-            campaigns: vec![campaign()],
-            comments: Vec::new(),
-            messages: Vec::new(),
             events: told.into_iter().map(|(_, event)| event).collect(),
-            begins_at: None,
-            removed_at: None,
-            unreadable: None,
-            kept: None,
-            orders: Vec::new(),
-            id,
+            ..AccountPlan::new(limits, vec![campaign()])
         };
         let rates = match trouble {
             Trouble::None => Rates::default(),
             trouble => draw::rates(dice, trouble),
         };
         let calm_at = if trouble == Trouble::None { start } else { start + 2 * span + HOUR };
-        Self {
-            theme: Theme::Triggers,
-            seed,
-            trouble,
-            start,
-            app: None,
-            posts,
-            jobs: Vec::new(),
-            headers: Headers::Absent,
-            processes: Processes { webhook: 4, sender: 4, release: 1, tool: 1, upkeep: 0 },
-            outages: Vec::new(),
-            spells: Vec::new(),
-            rates,
-            unknowns: Unknowns::drawn(Theme::Triggers, seed),
-            calm_at,
-            end: start + 9 * DAY,
-            prompt: None,
-            accounts: vec![account],
-        }
+        let times = Times { start, calm_at };
+        Self::of_one((Theme::Triggers, seed), (trouble, rates), times, account, posts)
     }
 }
 

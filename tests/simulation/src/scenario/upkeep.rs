@@ -8,6 +8,7 @@ use spillway_core::id::{AccountId, CommentId, RecipientId};
 use spillway_core::quota::Tier;
 
 use super::limits::{Base, Counted, Limits, Pace, Row, Shape};
+use super::one_account::EIGHT;
 use super::{
     AccountPlan, Asked, Asks, CommentPlan, HOLD_MAX, Headers, KeptUp, ListOrder, Listing, Nature,
     Processes, Rates, Scenario, Spell, Struck, Surface, Theme, Trouble, Unknowns,
@@ -20,9 +21,6 @@ const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
-
-/// 2026-09-21T08:00:00Z.
-const EIGHT: u64 = 1_789_977_600_000;
 
 /// How long it goes on after the last hold that the trouble may bring: what could not be read to
 /// the end is tried again after a day at most.

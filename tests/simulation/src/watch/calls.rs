@@ -316,6 +316,11 @@ impl World {
 
     /// An invocation died: what became of its calls may be unknown.
     pub(super) fn saw_death(&mut self, invocation: u64) {
+        self.saw_ends_lost(invocation);
+    }
+
+    /// What became of the calls of an invocation may not be recorded.
+    pub(crate) fn saw_ends_lost(&mut self, invocation: u64) {
         for accepted in self.watch.accepted.values_mut() {
             if accepted.invocation == invocation {
                 accepted.is_known = false;
