@@ -24,9 +24,9 @@ use crate::gateway::consequence::Retry;
 use crate::gateway::read::{Ends, IfDead, NoAnswer};
 use crate::limiter::{CONTENDED_WAIT, Reservation};
 
-/// What Meta has at least for an answer that a gate decides by: a connection alone may take two
-/// seconds. With less, its silence would tell of this process and not of the person.
-const READ_TIME: Duration = Duration::from_secs(3);
+/// What Meta has at least for an answer that a gate decides by. With less, its silence would tell of
+/// this process and not of the person.
+const READ_TIME: Duration = Duration::from_secs(1);
 
 impl Deliver {
     /// Checks that nothing speaks against the send that its person, or a human in the account's
