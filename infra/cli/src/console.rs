@@ -17,7 +17,7 @@ Examples:
   spillway console                     prints the address to open; Ctrl-C ends it
   spillway console --port 8080 --operator ana
 
-It listens on loopback alone, and works with your AWS credentials: whoever opens the address can do what you can.
+It listens on loopback alone, and works with your AWS credentials: anyone who opens the address can do what you can.
 The address lets one browser in, once. What is done there is written into the journals of accounts, with the
 operator's name (`spillway events`). With `Accept: application/json` its pages are JSON in the forms of this tool.")]
 pub(crate) struct Options {

@@ -162,7 +162,7 @@ impl Gate {
     }
 }
 
-/// Stands before every path: lets requests in, and says what a browser may do with the answers.
+/// Checks each request before its page is made, and says what a browser may do with the answer.
 pub(crate) async fn guard(State(console): Served, request: Request, next: Next) -> Response {
     let format = Format::wanted(request.headers());
     let mut response = match console.gate.admit(request).await {

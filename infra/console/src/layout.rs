@@ -161,7 +161,7 @@ pub(crate) fn state_name(state: State) -> &'static str {
     }
 }
 
-/// How full a quota is, as a bar. What it says stands beside it in figures.
+/// How full a quota is, as a bar. The caller shows the figures beside it.
 pub(crate) fn bar(headroom: &Headroom) -> Markup {
     let (used, limit) = (u64::from(headroom.used), u64::from(headroom.limit.get()));
     let percent = (used * 100).div_ceil(limit).min(100);

@@ -45,7 +45,7 @@ pub struct Shown {
     pub admin: Arc<Admin>,
     /// The dead-letter queue.
     pub dead_letters: Arc<dyn DeadLetterQueue>,
-    /// The name of the deployment, which stands on each page.
+    /// The name of the deployment, shown on each page.
     pub deployment: String,
     /// Who does what is done here: written into the journals of accounts.
     pub operator: String,

@@ -13,7 +13,7 @@ use crate::{Console, account, actions, campaigns, layout, overview, plan, sends}
 /// The console that a handler answers for.
 pub(crate) type Served = State<Arc<Console>>;
 
-/// Routes requests to pages. The guard stands before all of them.
+/// Routes requests to pages. The guard sees every request first.
 pub(crate) fn of(console: Arc<Console>) -> Router {
     const ACCOUNT: &str = "/accounts/{account}";
     let of_account = |rest: &str| format!("{ACCOUNT}{rest}");
