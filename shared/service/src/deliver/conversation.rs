@@ -90,6 +90,10 @@ impl Deliver {
         }
         let profile = match self.read_profile(account, &person, time).await {
             Ok(profile) => profile,
+            // What goes wrong once does not tell of the person.
+            Err(failed) if failed.is_of_the_call() && claimed.send.failures == 0 => {
+                return Err(Resolution::Requeue(Retry::Failed, UNREACHABLE_WAIT));
+            }
             Err(failed) if failed.is_of_the_call() => Profile::UNKNOWN,
             Err(NoAnswer::Failed(_)) => return Err(Resolution::Park),
             Err(NoAnswer::Denied(_) | NoAnswer::NoTime | NoAnswer::Store(_)) => {
