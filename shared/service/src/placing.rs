@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spillway_core::id::AccountId;
-use spillway_core::pace::{self, Cursor};
+use spillway_core::pace::{self, Cursor, HORIZON};
 use spillway_core::send::{Class, PendingSend, Stage};
 use spillway_core::time::Timestamp;
 use tracing::{error, info, warn};
@@ -21,6 +21,7 @@ use crate::metrics::Meter;
 use crate::outbox_batch::OutboxBatch;
 use crate::outbox_key::OutboxKey;
 use crate::port::{Backlogs, Cursors, MARK_KEPT, Queued, SendQueue, Sends, StoreError};
+use crate::release::SWEEP;
 use crate::send_task::SendTask;
 use crate::ttl_cache::TtlCache;
 use crate::versioned::{CursorOf, Measured, measure_and_replace};
@@ -60,6 +61,11 @@ pub(crate) struct Placed {
     pub(crate) are_left: bool,
     /// When the last send that waits will go, as the last release run saw it.
     pub(crate) last: Option<Timestamp>,
+}
+
+/// Whether release looks at the account before `send` may go, though nobody asks it to.
+fn is_seen_in_time(send: &PendingSend, now: Timestamp) -> bool {
+    send.not_before.is_some_and(|at| now + SWEEP + HORIZON < at)
 }
 
 /// What an arrival got.
@@ -120,8 +126,10 @@ impl Placing {
             slots => slots?,
         };
         let (slots, are_left) = match slots {
-            // Release plans for those in time.
-            Slots::Taken(slots) => (slots, !later.is_empty()),
+            Slots::Taken(slots) => {
+                let are_soon = later.iter().any(|send| !is_seen_in_time(send, now));
+                (slots, are_soon)
+            }
             Slots::Lost => (Vec::new(), true),
         };
         for (send, &slot) in sends.iter_mut().zip(&slots) {

@@ -13,6 +13,7 @@ mod process;
 mod report;
 mod stopwatch;
 mod store;
+mod talks;
 mod units;
 
 pub use clockwork::Progress;
@@ -27,6 +28,7 @@ pub(crate) use meter::{Counts, Invocations};
 pub(crate) use plan::{HOUR, MINUTE, Plan, Wave};
 pub(crate) use stopwatch::Server;
 pub(crate) use store::Shared;
+pub(crate) use talks::Followers;
 
 /// The hour in which comments come, and half an hour more.
 const ALL: u64 = HOUR + HOUR / 2;

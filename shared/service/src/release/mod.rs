@@ -62,13 +62,17 @@ const REFILL: Duration = Duration::from_secs(HORIZON.as_secs() / 5);
 /// An account with sends on the queue is looked at least this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(HORIZON.as_secs() - REFILL.as_secs());
 
+/// Sends that may not go yet wait for each other that long at most.
+const GATHER: Duration = Duration::from_secs(HORIZON.as_secs() / 2);
+
 /// When a run has given all that waits in a lane a slot, a webhook may park comments behind it for
 /// as long as it believes the cursor that it has read before: the account is looked at again after
 /// that.
 const BELATED: Duration = Duration::from_secs(2 * CURSOR_REMEMBERED.as_secs());
 
-/// An account that cannot send for longer is looked at this often, to expire what is too late.
-const SWEEP: Duration = Duration::from_secs(3600);
+/// An account that cannot send for longer is looked at this often, to expire what is too late. No
+/// marked account is looked at less often.
+pub(crate) const SWEEP: Duration = Duration::from_secs(3600);
 
 /// Pending sends that a forecast of all reads at most. Beyond so many hardly any could be in time.
 const OUTLOOK_MAX: usize = 100_000;
@@ -268,7 +272,9 @@ impl Release {
                         next = next.max(sweep);
                     }
                     let of_campaign = budget.holds.refusals.campaign_opens_at(now);
-                    let opens_at = of_campaign.into_iter().chain(scan.opens_at()).min();
+                    // What may go at different times, such as follow-ups, goes in one run.
+                    let of_sends = scan.opens_at().map(|at| at.max(now + GATHER));
+                    let opens_at = of_campaign.into_iter().chain(of_sends).min();
                     opens_at.into_iter().chain(asks_at).chain([next]).min()
                 }
             };

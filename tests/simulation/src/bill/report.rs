@@ -4,12 +4,13 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::conversations::{Conversations, Gate};
 use super::echoes;
 use super::misses;
 use super::others::Other;
 use super::prices::Prices;
 use super::usage::{Bill, Usage};
-use super::workload::{Counted, Crowd, MONTH_HOURS, PerDm, Wait};
+use super::workload::{Counted, Crowd, MONTH_HOURS, PerOne, Wait};
 
 /// USD for a million DMs, with what they are made of.
 #[derive(Clone, Debug, Serialize)]
@@ -18,6 +19,8 @@ pub struct Report {
     pub prices: Prices,
     /// The workloads.
     pub workloads: Vec<Column>,
+    /// Conversations.
+    pub conversations: Vec<ConversationColumn>,
     /// USD a month for what all accounts share, whether anything is sent or not. It is a part of
     /// the fleet's bill, and not of the single account's.
     pub standing_a_month: Bill,
@@ -42,6 +45,18 @@ pub struct Column {
     pub counted: Counted,
     /// USD for a million DMs.
     pub bill: Bill,
+}
+
+/// Conversations of a crowd.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConversationColumn {
+    /// What was counted.
+    #[serde(flatten)]
+    pub counted: Conversations,
+    /// USD for a million conversations.
+    pub bill: Bill,
+    /// The same, in that of three million DMs of the same crowd that have their slots at once.
+    pub beside_three_dms: f64,
 }
 
 /// What another design costs.
@@ -82,12 +97,15 @@ const ECHOES_MAX: f64 = 0.6;
 const MISSES_MAX: f64 = 2.5;
 const VIRAL_MISSES_MAX: f64 = 0.1;
 
+/// What a conversation may cost beside three plain DMs, if its person follows.
+const CONVERSATION_MAX: f64 = 2.5;
+
 /// What three days of waiting may cost beside none.
 const WAITING_MAX: f64 = 1.1;
 
 impl Report {
     /// The bill for what was counted.
-    pub fn new(prices: Prices, counted: Vec<Counted>) -> Self {
+    pub fn new(prices: Prices, counted: Vec<Counted>, conversations: Vec<Conversations>) -> Self {
         let hour = counted.first().map_or_else(Usage::default, |counted| counted.standing);
         let standing_a_month = Bill::of(&(hour * MONTH_HOURS), &prices);
         let priced = |counted: Counted| {
@@ -95,6 +113,14 @@ impl Report {
             Column { counted, bill }
         };
         let workloads: Vec<Column> = counted.into_iter().map(priced).collect();
+        let plain = |crowd| total(&workloads, crowd, Wait::Straight);
+        let talked = |counted: Conversations| {
+            let bill = Bill::of(&(counted.usage * MILLION), &prices);
+            let beside_three_dms = bill.total / (3.0 * plain(counted.crowd));
+            ConversationColumn { counted, bill, beside_three_dms }
+        };
+        let conversations: Vec<ConversationColumn> =
+            conversations.into_iter().map(talked).collect();
         let of_other = |design: Other| {
             let prices = &prices;
             Wait::ALL.into_iter().map(move |wait| {
@@ -110,7 +136,26 @@ impl Report {
         targets.push(target("the echoes of a million DMs, USD", ECHOES_MAX, echoes.total));
         targets.push(target("a million misses, each alone, USD", MISSES_MAX, misses.total));
         targets.push(target("a million misses, viral, USD", VIRAL_MISSES_MAX, viral_misses.total));
-        Self { prices, workloads, standing_a_month, echoes, misses, viral_misses, others, targets }
+        for column in conversations.iter().filter(|column| column.counted.gate == Gate::Passed) {
+            let name = match column.counted.crowd {
+                Crowd::Viral => "one account's conversation, beside three plain DMs",
+                Crowd::Fleet | Crowd::FleetOfSingles => {
+                    "a fleet's conversation, beside three plain DMs"
+                }
+            };
+            targets.push(target(name, CONVERSATION_MAX, column.beside_three_dms));
+        }
+        Self {
+            prices,
+            workloads,
+            conversations,
+            standing_a_month,
+            echoes,
+            misses,
+            viral_misses,
+            others,
+            targets,
+        }
     }
 }
 
@@ -118,14 +163,16 @@ fn target(name: &'static str, ceiling: f64, measured: f64) -> Target {
     Target { name, ceiling, measured, is_kept: measured <= ceiling }
 }
 
+fn total(workloads: &[Column], crowd: Crowd, wait: Wait) -> f64 {
+    let is_it = |column: &&Column| column.counted.crowd == crowd && column.counted.wait == wait;
+    workloads.iter().find(is_it).map_or(f64::NAN, |column| column.bill.total)
+}
+
 fn targets(workloads: &[Column]) -> Vec<Target> {
     let totals =
         |crowd: Crowd| workloads.iter().filter(move |column| column.counted.crowd == crowd);
     let most = |crowd| totals(crowd).map(|column| column.bill.total).fold(0.0, f64::max);
-    let total = |crowd, wait| {
-        let mut all = totals(crowd);
-        all.find(|column| column.counted.wait == wait).map_or(f64::NAN, |column| column.bill.total)
-    };
+    let total = |crowd, wait| total(workloads, crowd, wait);
     let waiting = |crowd| total(crowd, Wait::ThreeDays) / total(crowd, Wait::Straight);
     vec![
         target("a fleet, straight, USD", FLEET_MAX, total(Crowd::Fleet, Wait::Straight)),
@@ -151,13 +198,7 @@ impl fmt::Display for Report {
         let columns = &self.workloads;
         row(f, "", columns, |column| column.counted.crowd.name().into())?;
         row(f, "", columns, |column| column.counted.wait.name().into())?;
-        for nth in 0..self.standing_a_month.lines().len() {
-            let (name, standing) = self.standing_a_month.lines()[nth];
-            if standing > 0.0 || columns.iter().any(|column| column.bill.lines()[nth].1 > 0.0) {
-                row(f, name, columns, |column| format!("{:.3}", column.bill.lines()[nth].1))?;
-            }
-        }
-        row(f, "total", columns, |column| format!("{:.2}", column.bill.total))?;
+        bills(f, columns, |column| &column.bill)?;
         writeln!(
             f,
             "X-Ray is off. Metrics come out of the log lines, and are billed by the month."
@@ -186,6 +227,7 @@ impl fmt::Display for Report {
              is the only one of its minute, {:.2} on a viral post.",
             self.misses.total, self.viral_misses.total
         )?;
+        self.write_conversations(f)?;
         self.write_others(f)?;
         writeln!(f, "\nTargets")?;
         for Target { name, ceiling, measured, is_kept } in &self.targets {
@@ -197,6 +239,30 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    fn write_conversations(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = &self.conversations;
+        writeln!(
+            f,
+            "\nUSD for a million conversations: a comment, its DM, an answer, a follow gate, the \
+             delivery, and for every other person a follow-up. Where it is asked, the gate has a DM \
+             and a tap more.\n"
+        )?;
+        row(f, "", columns, |column| column.counted.crowd.name().into())?;
+        row(f, "the person", columns, |column| column.counted.gate.name().into())?;
+        bills(f, columns, |column| &column.bill)?;
+        row(f, "beside three plain DMs", columns, |column| {
+            format!("{:.2}", column.beside_three_dms)
+        })?;
+
+        writeln!(f, "\nCounted for each conversation")?;
+        row(f, "DMs", columns, |column| format!("{:.2}", column.counted.dms))?;
+        for (name, of) in COUNTS {
+            row(f, name, columns, |column| format!("{:.2}", of(&column.counted.per_conversation)))?;
+        }
+        row(f, "conversations played", columns, |column| column.counted.conversations.to_string())?;
+        row(f, "hours", columns, |column| format!("{:.1}", column.counted.hours))
+    }
+
     fn write_others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nThe least that others can cost, as models of ours")?;
         write!(f, "  {:<34}", "")?;
@@ -216,7 +282,7 @@ impl Report {
 }
 
 /// A count with its name.
-type Count = (&'static str, fn(&PerDm) -> f64);
+type Count = (&'static str, fn(&PerOne) -> f64);
 
 const COUNTS: [Count; 10] = [
     ("write units", |per_dm| per_dm.write_units),
@@ -231,11 +297,22 @@ const COUNTS: [Count; 10] = [
     ("ms of all invocations", |per_dm| per_dm.millis),
 ];
 
-fn row(
+/// Every line of which one costs anything, and the total.
+fn bills<C>(f: &mut fmt::Formatter<'_>, columns: &[C], bill: impl Fn(&C) -> &Bill) -> fmt::Result {
+    let Some(first) = columns.first() else { return Ok(()) };
+    for (nth, (name, _)) in bill(first).lines().into_iter().enumerate() {
+        if columns.iter().any(|column| bill(column).lines()[nth].1 > 0.0) {
+            row(f, name, columns, |column| format!("{:.3}", bill(column).lines()[nth].1))?;
+        }
+    }
+    row(f, "total", columns, |column| format!("{:.2}", bill(column).total))
+}
+
+fn row<C>(
     f: &mut fmt::Formatter<'_>,
     name: &str,
-    columns: &[Column],
-    cell: impl Fn(&Column) -> String,
+    columns: &[C],
+    cell: impl Fn(&C) -> String,
 ) -> fmt::Result {
     write!(f, "{name:<26}")?;
     for column in columns {

@@ -38,17 +38,28 @@ pub enum Wait {
 }
 
 /// Accounts of a fleet.
-const FLEET: u32 = 1000;
+pub(super) const FLEET: u32 = 1000;
 
 /// What is played for a workload.
 #[derive(Clone, Copy, Debug)]
-struct Play {
+pub(super) struct Play {
     /// Accounts that are played.
     accounts: u32,
     /// Accounts that they stand for.
     stand_for: u32,
     wave: Wave,
     gather: Gather,
+}
+
+/// What came of it.
+pub(super) struct Played {
+    pub(super) counts: Counts,
+    /// DMs that were written.
+    pub(super) dms: u64,
+    /// Hours until the last of them.
+    pub(super) hours: f64,
+    /// Bytes that are kept of conversations.
+    pub(super) conversation_bytes: usize,
 }
 
 /// What was counted.
@@ -65,7 +76,7 @@ pub struct Counted {
     /// Hours until the last of them.
     pub hours: f64,
     /// Counts in the mean.
-    pub per_dm: PerDm,
+    pub per_dm: PerOne,
     /// Sends in a batch in the mean.
     pub batch: f64,
     /// What a DM uses, without what is there whatever is sent.
@@ -79,9 +90,9 @@ pub struct Counted {
     pub(super) standing: Usage,
 }
 
-/// Counts for each DM, the schedule's own left out.
+/// Counts for each DM, or each conversation, the schedule's own left out.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct PerDm {
+pub struct PerOne {
     /// DynamoDB write units.
     pub write_units: f64,
     /// DynamoDB read units.
@@ -142,11 +153,13 @@ impl Wait {
 
 /// Plays all workloads, at a time.
 pub fn count_all(workloads: &[(Crowd, Wait)]) -> Vec<Counted> {
+    at_a_time(workloads, |(crowd, wait)| play(crowd, wait).count(crowd, wait))
+}
+
+/// Plays each of these, all at a time.
+pub(super) fn at_a_time<T: Copy + Send, R: Send>(all: &[T], play: fn(T) -> R) -> Vec<R> {
     thread::scope(|scope| {
-        let plays: Vec<_> = workloads
-            .iter()
-            .map(|&(crowd, wait)| scope.spawn(move || play(crowd, wait).count(crowd, wait)))
-            .collect();
+        let plays: Vec<_> = all.iter().map(|&one| scope.spawn(move || play(one))).collect();
         let finished = plays.into_iter().map(|play| match play.join() {
             Ok(counted) => counted,
             Err(panic) => resume_unwind(panic),
@@ -178,31 +191,56 @@ fn play(crowd: Crowd, wait: Wait) -> Play {
         Wait::EightHours => burst(1570, delivery),
         Wait::ThreeDays => burst(9400, delivery),
     };
-    let stretch = u64::from(stand_for / accounts);
-    let batch = if crowd == Crowd::FleetOfSingles { 1 } else { Gather::DEFAULT.batch };
-    Play { accounts, stand_for, wave, gather: Gather { stretch, batch } }
+    let mut play = Play::new(accounts, stand_for, wave);
+    if crowd == Crowd::FleetOfSingles {
+        play.gather.batch = 1;
+    }
+    play
 }
 
 /// Nothing takes longer.
 const AT_MOST: u64 = 5 * 24 * HOUR;
 
 impl Play {
-    fn count(self, crowd: Crowd, wait: Wait) -> Counted {
-        let plan = Plan::of_waves(self.accounts, self.wave);
+    /// So many accounts that stand for as many, with the batches of template.yaml.
+    pub(super) fn new(accounts: u32, stand_for: u32, wave: Wave) -> Self {
+        let stretch = u64::from(stand_for / accounts);
+        Self { accounts, stand_for, wave, gather: Gather { stretch, ..Gather::DEFAULT } }
+    }
+
+    /// Plays it to the end.
+    pub(super) fn run(self, plan: impl Fn(u32, Wave) -> Plan) -> Played {
+        let plan = plan(self.accounts, self.wave);
         let start = plan.start;
         let shared = Shared::new(plan, Box::new(|_, _| Reply::Accepted), 0, 0);
         Clockwork::new(shared.clone(), AT_MOST, self.gather, 0).play(|_| ());
-        let counts = shared.counts();
-        let dms = shared.written();
-        let hours = (shared.now().as_millis() - start) as f64 / HOUR as f64;
-        let standing = standing(&counts) + upkeep(self.stand_for);
+        Played {
+            counts: shared.counts(),
+            dms: shared.written(),
+            hours: (shared.now().as_millis() - start) as f64 / HOUR as f64,
+            conversation_bytes: shared.conversation_bytes(),
+        }
+    }
+
+    /// What all accounts share in an hour, and what of it one of `count` takes.
+    pub(super) fn shared(self, crowd: Crowd, played: &Played, count: u64) -> (Usage, Usage) {
+        let standing = standing(&played.counts) + upkeep(self.stand_for);
         // The accounts that are played use the part of a deployment that they are of the fleet.
         let part = f64::from(self.accounts) / f64::from(self.stand_for);
         let share = match crowd {
-            Crowd::Fleet | Crowd::FleetOfSingles => standing * (hours * part / dms.max(1) as f64),
+            Crowd::Fleet | Crowd::FleetOfSingles => {
+                standing * (played.hours * part / count.max(1) as f64)
+            }
             Crowd::Viral => Usage::default(),
         };
-        let per_dm = PerDm::of(&counts, dms);
+        (standing, share)
+    }
+
+    fn count(self, crowd: Crowd, wait: Wait) -> Counted {
+        let played = self.run(Plan::of_waves);
+        let (standing, share) = self.shared(crowd, &played, played.dms);
+        let Played { counts, dms, hours, .. } = played;
+        let per_dm = PerOne::of(&counts, dms);
         Counted {
             crowd,
             wait,
@@ -211,7 +249,7 @@ impl Play {
             hours,
             per_dm,
             batch: counts.tasks as f64 / function(&counts, Function::Sender).count.max(1) as f64,
-            own: per_dm.usage(),
+            own: per_dm.usage() + BESIDE,
             share,
             standing,
         }
@@ -227,30 +265,32 @@ fn lasted(function: Function, of: Invocations) -> f64 {
     millis(function, of.count as f64, of.waited as f64, of.requests as f64)
 }
 
-impl PerDm {
-    fn of(counts: &Counts, dms: u64) -> Self {
-        let per_dm = |count: u64| count as f64 / dms.max(1) as f64;
+impl PerOne {
+    /// What was counted for so many.
+    pub(super) fn of(counts: &Counts, number: u64) -> Self {
+        let number = number.max(1) as f64;
+        let per_one = |count: u64| count as f64 / number;
         let functions = [Function::Webhook, Function::Sender, Function::Release];
         let [webhook, sender, release] = functions.map(|name| function(counts, name));
         let lasted = functions.map(|name| (name, lasted(name, function(counts, name))));
         Self {
-            write_units: per_dm(counts.writes),
-            read_units: per_dm(counts.half_reads) / 2.0,
-            store_requests: per_dm(counts.store_requests),
-            queue_sends: per_dm(counts.queue_sends),
-            queue_receives: per_dm(counts.queue_receives),
-            queue_deletes: per_dm(counts.queue_deletes),
-            webhook_invocations: per_dm(webhook.count),
-            sender_invocations: per_dm(sender.count),
-            release_invocations: per_dm(release.count),
-            millis: lasted.iter().map(|(_, millis)| millis).sum::<f64>() / dms.max(1) as f64,
+            write_units: per_one(counts.writes),
+            read_units: per_one(counts.half_reads) / 2.0,
+            store_requests: per_one(counts.store_requests),
+            queue_sends: per_one(counts.queue_sends),
+            queue_receives: per_one(counts.queue_receives),
+            queue_deletes: per_one(counts.queue_deletes),
+            webhook_invocations: per_one(webhook.count),
+            sender_invocations: per_one(sender.count),
+            release_invocations: per_one(release.count),
+            millis: lasted.iter().map(|(_, millis)| millis).sum::<f64>() / number,
             gb_seconds: lasted.iter().map(|&(name, millis)| gb_seconds(name, millis)).sum::<f64>()
-                / dms.max(1) as f64,
+                / number,
         }
     }
 
     /// What is billed for it.
-    fn usage(&self) -> Usage {
+    pub(super) fn usage(&self) -> Usage {
         let requests = self.queue_sends + self.queue_receives + self.queue_deletes;
         Usage {
             write_units: self.write_units,
@@ -262,16 +302,16 @@ impl PerDm {
                 + self.sender_invocations
                 + self.release_invocations,
             gb_seconds: self.gb_seconds,
-            ..BESIDE
+            ..Usage::default()
         }
     }
 }
 
 /// Bytes to a GB.
-const GB: f64 = (1u64 << 30) as f64;
+pub(super) const GB: f64 = (1u64 << 30) as f64;
 
 /// Days of a month.
-const MONTH: f64 = 365.0 / 12.0;
+pub(super) const MONTH: f64 = 365.0 / 12.0;
 
 /// Hours of a month.
 pub(super) const MONTH_HOURS: f64 = 24.0 * MONTH;
@@ -283,12 +323,18 @@ const ALARMS: f64 = 27.0;
 /// further label.
 const METRICS: f64 = 39.0;
 
+/// Bytes of an entry.
+pub(super) const ENTRY: f64 = 400.0;
+
+/// Days for which a person is remembered, by default.
+pub(super) const REMEMBERED: f64 = 90.0;
+
 /// What is taken and not counted, for each DM: at most 1 KB of logs; 1.5 KB to Meta, with what TLS
-/// adds; an entry of 400 bytes for ninety days, as long as a person is remembered by default.
+/// adds; an entry, as long as a person is remembered.
 pub(super) const BESIDE: Usage = Usage {
     write_units: 0.0,
     read_units: 0.0,
-    stored_gb_months: 400.0 / GB * 90.0 / MONTH,
+    stored_gb_months: ENTRY / GB * REMEMBERED / MONTH,
     queue_requests: 0.0,
     fair_requests: 0.0,
     invocations: 0.0,

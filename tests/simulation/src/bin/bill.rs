@@ -26,12 +26,17 @@ work for as much longer, so that batches are as full and processes as many. «ba
 DMs are 18 s apart. All keep the profile `careful` in tier 2. «straight»: each comment has its slot at
 once. «8 h» and «3 days»: all comments come within ten minutes, and the last one waits so long.
 
+A conversation is a comment, its DM, an answer two minutes later, a read of whether the person follows, the
+delivery, and for every other person a follow-up after two hours; the others write their thanks. Where the
+person «is asked» to follow, there are a DM, a tap and a read more. 200 begin on each account, one every two
+minutes, so that each message goes at once. What a person does has 1 KB of logs at most, as a DM has.
+
 Counted: units by the size of items, requests (ten messages each; none comes near 64 KB), batches,
 invocations. Assumed: an answer of DynamoDB takes 5 ms, of SQS 10 ms, 300 ms for Meta; what an
 invocation asks for at a time it waits for together. It takes 0.3 ms of a whole core, and 0.15 ms for
 each request; a function has as much of one as its memory is of 1,769 MB. Memory is that of
 template.yaml; no cold starts, and nothing of the upkeep function's runs. The surcharge for message
-groups is counted for all requests with messages. A DM has 1 KB of logs at most, sends 1.5 KB to Meta, and leaves 400 bytes for ten days."
+groups is counted for all requests with messages. A DM has 1 KB of logs at most, sends 1.5 KB to Meta, and leaves 400 bytes for ninety days."
 )]
 struct Cli {
     /// Price list to use instead of its own
@@ -67,7 +72,8 @@ fn run(cli: &Cli) -> Result<(), String> {
         None => LIST.to_owned(),
     };
     let prices = Prices::read(&list).map_err(|error| error.to_string())?;
-    let report = Report::new(prices, bill::count_all(&bill::WORKLOADS));
+    let report =
+        Report::new(prices, bill::count_all(&bill::WORKLOADS), bill::count_conversations());
     if cli.json {
         println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?)
     } else {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use spillway_core::time::Timestamp;
+use spillway_meta::webhook::{Delivery, Event};
 use spillway_service::clock::Clock;
 use spillway_service::deliver::{Deliver, Job};
 use spillway_service::ingest::{Ingest, Ingested};
@@ -124,6 +125,7 @@ impl Clockwork {
             let now = self.shared.plan.start + after;
             self.shared.pass_to(now);
             self.ingest(after, now);
+            self.hear(now);
             if after.is_multiple_of(MINUTE) {
                 self.tick(now);
                 each(self.progress(after));
@@ -139,16 +141,23 @@ impl Clockwork {
 
     /// Whether every comment has come and had its end.
     fn is_over(&self) -> bool {
-        self.next == self.shared.plan.deliveries.len() && self.shared.store().waiting() == 0
+        let store = self.shared.store();
+        self.next == self.shared.plan.deliveries.len()
+            && store.talks.next_at().is_none()
+            && store.waiting() == 0
     }
 
     /// The next step in which there is something to do, or may be.
     fn next_step(&self, after: u64) -> u64 {
         let minute = (after + 1).next_multiple_of(MINUTE);
         let delivery = self.shared.plan.deliveries.get(self.next).map(|arrival| arrival.at);
-        let visible = self.shared.store().next_visible();
-        let message = visible.map(|at| at.saturating_sub(self.shared.plan.start));
-        let soonest = [Some(minute), delivery, message].into_iter().flatten().min();
+        let (message, act) = {
+            let store = self.shared.store();
+            (store.next_visible(), store.talks.next_at())
+        };
+        let [message, act] =
+            [message, act].map(|at| Some(at?.saturating_sub(self.shared.plan.start)));
+        let soonest = [Some(minute), delivery, message, act].into_iter().flatten().min();
         let step = STEP * self.gather.stretch;
         soonest.unwrap_or(minute).next_multiple_of(step).max(after + step)
     }
@@ -171,15 +180,20 @@ impl Clockwork {
             }
             let Some(ingest) = webhooks.invoke(now, dice, |id| webhook(shared, id)) else { return };
             self.next += 1;
-            let work = ingest.ingest(shared.plan.delivery(arrival, now), deadline(shared));
-            match finish(shared, Function::Webhook, work) {
-                Ok(Ingested { queued, parked, .. }) => {
-                    tally.deliveries += 1;
-                    tally.queued += queued;
-                    tally.parked += parked;
-                }
-                Err(_) => tally.failed += 1,
-            }
+            tally.take(shared, ingest, shared.plan.delivery(arrival, now));
+        }
+    }
+
+    /// What people have done by now: a delivery each.
+    fn hear(&mut self, now: u64) {
+        let Self { shared, dice, webhooks, tally, .. } = self;
+        while shared.store().talks.next_at().is_some_and(|at| at <= now) {
+            let Some(ingest) = webhooks.invoke(now, dice, |id| webhook(shared, id)) else { return };
+            let Some(event) = shared.store().talks.take(now) else { return };
+            let events = vec![Event::Conversation(event)];
+            let delivery =
+                Delivery { object: Some("instagram".into()), events, skipped: Vec::new() };
+            tally.take(shared, ingest, delivery);
         }
     }
 
@@ -229,6 +243,20 @@ impl Clockwork {
                     shared.store().delete_task(message);
                 }
             }
+        }
+    }
+}
+
+impl Tally {
+    /// The webhook's process takes a delivery.
+    fn take(&mut self, shared: &Shared, ingest: &Ingest, delivery: Delivery) {
+        match finish(shared, Function::Webhook, ingest.ingest(delivery, deadline(shared))) {
+            Ok(Ingested { queued, parked, .. }) => {
+                self.deliveries += 1;
+                self.queued += queued;
+                self.parked += parked;
+            }
+            Err(_) => self.failed += 1,
         }
     }
 }

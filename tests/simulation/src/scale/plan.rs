@@ -14,6 +14,7 @@ use spillway_core::time::Timestamp;
 use spillway_meta::webhook::{CommentEvent, CommentKind, Commenter, Delivery, Event};
 use spillway_service::account::{Account, SealedToken};
 
+use super::talks::Followers;
 use super::units::json_bytes;
 use crate::dice::Dice;
 use crate::meta::millis;
@@ -81,6 +82,8 @@ pub(crate) struct Plan {
     /// The kind of each account.
     by_id: HashMap<AccountId, usize>,
     campaign: Campaign,
+    /// Who follows the accounts, where comments begin conversations.
+    pub(super) talks: Option<Followers>,
     people: People,
     /// In the order of their instants.
     pub(super) deliveries: Vec<Arrival>,
@@ -131,6 +134,12 @@ impl Plan {
         Self::of([rules(Profile::careful(), Tier::Two)], by_id, deliveries)
     }
 
+    /// The same, where each comment begins a conversation.
+    pub(crate) fn of_talks(accounts: u32, wave: Wave, followers: Followers) -> Self {
+        let plan = Self::of_waves(accounts, wave);
+        Self { campaign: talk(), talks: Some(followers), ..plan }
+    }
+
     /// One account with a delivery for each comment, at these instants in ascending order.
     pub(super) fn of_one(rules: Rules, start: Timestamp, arrivals: &[Timestamp]) -> Self {
         let deliveries = (0..).zip(arrivals).map(|(nth, at)| Arrival {
@@ -154,7 +163,15 @@ impl Plan {
             (rules, bytes)
         };
         let kinds = rules.into_iter().map(sized).collect();
-        Self { start: START, kinds, by_id, campaign, people: People::Others, deliveries }
+        Self {
+            start: START,
+            kinds,
+            by_id,
+            campaign,
+            talks: None,
+            people: People::Others,
+            deliveries,
+        }
     }
 
     /// An account as its items say, and how large they are.
@@ -195,6 +212,11 @@ impl Plan {
     }
 }
 
+/// Who has written a comment, where each is by somebody else.
+pub(super) fn author(comment: &CommentId) -> Option<RecipientId> {
+    comment.as_str().strip_prefix("180").map(|rest| RecipientId::new(format!("5{rest}")))
+}
+
 /// Which of its account's comments this is.
 pub(super) fn nth(comment: &CommentId) -> usize {
     comment.as_str().get(9..).and_then(|nth| nth.parse().ok()).unwrap_or_default()
@@ -215,7 +237,7 @@ impl People {
             Self::SomeAgain if nth % 10 == 9 => nth - 9,
             Self::SomeAgain | Self::Others => nth,
         };
-        let id = RecipientId::new(format!("5{account:06}{person:09}"));
+        let id = RecipientId::new(format!("5{account:06}{person:08}"));
         Commenter { id: Some(id), username: Some(format!("person_{person}")) }
     }
 }
@@ -313,6 +335,26 @@ fn campaign() -> Campaign {
         "keywords": ["guide"],
         "once_per": "comment",
         "messages": ["Hi {username|there}! Here is the guide.", "Hello {username|you}, the guide:"],
+    });
+    serde_json::from_value(campaign).expect("a campaign")
+}
+
+/// A conversation with an answer, a follow gate, a delivery and a follow-up.
+fn talk() -> Campaign {
+    let campaign = serde_json::json!({
+        "id": "guide",
+        "keywords": ["guide"],
+        "once_per": "comment",
+        "messages": ["Hi {username|there}! Answer YES and I'll send it."],
+        "then": {
+            "answer": ["yes"],
+            "follow": { "ask": ["Follow me first, then tap the button"], "button": "I follow" },
+            "deliver": [{
+                "text": "Here is the guide!",
+                "buttons": [{ "title": "Open", "url": "https://example.com/guide" }],
+            }],
+            "follow_up": [{ "after": "2h", "messages": ["Did you get to read it?"] }],
+        },
     });
     serde_json::from_value(campaign).expect("a campaign")
 }

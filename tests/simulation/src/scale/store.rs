@@ -14,6 +14,8 @@ use super::meter::{Cost, Counts, Meter, Table, Way};
 use super::one::Answers;
 use super::plan::Plan;
 use super::stopwatch::{Server, Stopwatch};
+use super::talks::Talks;
+use super::units::conversation_bytes;
 use crate::dice::Dice;
 use crate::process::Function;
 use crate::queue::{Queue, Received, Settings};
@@ -47,6 +49,8 @@ pub(crate) struct Store {
     pub(super) meter: Meter,
     /// What Meta says.
     pub(super) meta: Box<dyn Answers>,
+    /// What people do after what they are told.
+    pub(super) talks: Talks,
     /// DMs that Meta has taken.
     pub(super) written: u64,
     sends: Queue<SendTask>,
@@ -64,6 +68,7 @@ impl Shared {
             tables: Tables { app: Some(app), ..Tables::default() },
             meter: Meter::default(),
             meta,
+            talks: Talks::default(),
             written: 0,
             sends: Queue::new(SENDS),
             releases: Queue::new(RELEASES),
@@ -106,6 +111,17 @@ impl Shared {
     /// DMs that were written.
     pub(crate) fn written(&self) -> u64 {
         self.store().written
+    }
+
+    /// Bytes that are kept of all conversations.
+    pub(crate) fn conversation_bytes(&self) -> usize {
+        let store = self.store();
+        let people = store.tables.conversations.keys();
+        let bytes = people.map(|(account, person)| {
+            let kept = store.tables.conversation(account, person, u64::MAX);
+            conversation_bytes(account, person, &kept)
+        });
+        bytes.sum()
     }
 
     /// Lets time pass until `now`.

@@ -3,13 +3,14 @@
 use serde::Serialize;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
+use spillway_core::conversation::{State, StoredState};
 use spillway_core::id::{AccountId, CampaignId, RecipientId};
 use spillway_core::send::{Address, PendingSend};
 use spillway_core::time::Timestamp;
 use spillway_service::keys;
 use spillway_service::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use spillway_service::outbox_key::OutboxKey;
-use spillway_service::port::Read;
+use spillway_service::port::{Read, StoredConversation};
 
 use super::meter::Cost;
 
@@ -48,9 +49,17 @@ pub(super) fn read(read: Read, bytes: usize) -> Cost {
     }
 }
 
-/// What is kept of a person's conversations, in `state` bytes.
-pub(super) fn conversation_bytes(account: &AccountId, person: &RecipientId, state: usize) -> usize {
+/// The size of what is kept of a person's conversations.
+pub(super) fn conversation_bytes(
+    account: &AccountId,
+    person: &RecipientId,
+    kept: &StoredConversation,
+) -> usize {
+    if kept.version == 0 && kept.state == State::default() {
+        return 0;
+    }
     let key = "pk".len() + keys::talk(account).len() + "sk".len() + person.as_str().len();
+    let state = json_bytes(&StoredState::from(&kept.state));
     key + "version".len() + "state".len() + "expires_at".len() + 2 * NUMBER + state
 }
 

@@ -32,23 +32,35 @@ const BOUNDS: [(&str, &str, [f64; 9]); 7] = [
     ("fleet_of_singles", "straight", [4.91, 4.30, 9.50, 0.21, 1.04, 1.04, 0.20, 1.00, 0.04]),
 ];
 
+/// The same for conversations.
+const CONVERSATION_BOUNDS: [(&str, &str, [f64; 9]); 4] = [
+    ("fleet", "passed", [37.34, 20.19, 45.10, 1.62, 1.55, 1.55, 1.70, 1.07, 0.48]),
+    ("viral", "passed", [35.00, 20.00, 61.17, 2.04, 3.00, 3.00, 1.70, 2.52, 0.48]),
+    ("fleet", "asked", [53.82, 25.57, 62.33, 2.66, 1.66, 1.66, 2.70, 1.18, 0.48]),
+    ("viral", "asked", [50.22, 25.27, 76.22, 3.13, 4.08, 4.08, 2.70, 3.60, 0.48]),
+];
+
+/// The counts above their bounds.
+fn worse(name: &str, counts: &Value, bounds: [f64; 9]) -> Vec<String> {
+    let of = |(count, bound): (&str, f64)| {
+        let measured = (counts[count].as_f64().unwrap() * 100.0).round() / 100.0;
+        (measured > bound).then(|| format!("{name}: {measured} {count}, not {bound}"))
+    };
+    COUNTS.into_iter().zip(bounds).filter_map(of).collect()
+}
+
 #[test]
 fn no_count_is_above_its_bound_and_the_bill_follows_from_the_counts() {
     let output = bill(&["--json"]);
     assert!(output.status.success());
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("no number: {value}"));
-    let mut worse = Vec::new();
+    let mut above = Vec::new();
     let columns = report["workloads"].as_array().unwrap();
     assert_eq!(columns.len(), BOUNDS.len());
     for (column, (crowd, wait, bounds)) in columns.iter().zip(BOUNDS) {
         assert_eq!([&column["crowd"], &column["wait"]], [crowd, wait]);
-        for (count, bound) in COUNTS.into_iter().zip(bounds) {
-            let measured = (number(&column["per_dm"][count]) * 100.0).round() / 100.0;
-            if measured > bound {
-                worse.push(format!("{crowd}, {wait}: {measured} {count}, not {bound}"));
-            }
-        }
+        above.extend(worse(&format!("{crowd}, {wait}"), &column["per_dm"], bounds));
         let (writes, bill) = (number(&column["per_dm"]["write_units"]), &column["bill"]);
         // An entry, a claim, an outcome; a part of a page and of a reserve.
         assert!(writes >= 3.0, "{crowd}, {wait}: is every write counted?");
@@ -60,7 +72,22 @@ fn no_count_is_above_its_bound_and_the_bill_follows_from_the_counts() {
         let sum: f64 = lines.map(|(_, usd)| number(usd)).sum();
         assert!((number(&bill["total"]) - sum).abs() < 1e-6);
     }
-    assert!(worse.is_empty(), "{}", worse.join("\n"));
+    let conversations = report["conversations"].as_array().unwrap();
+    assert_eq!(conversations.len(), CONVERSATION_BOUNDS.len());
+    for (column, (crowd, gate, bounds)) in conversations.iter().zip(CONVERSATION_BOUNDS) {
+        assert_eq!([&column["crowd"], &column["gate"]], [crowd, gate]);
+        above.extend(worse(&format!("{crowd}, {gate}"), &column["per_conversation"], bounds));
+        // The DM and the delivery, where it is asked the gate, and for every other person a follow-up.
+        assert_eq!(number(&column["dms"]), if gate == "asked" { 3.5 } else { 2.5 });
+    }
+    let beside = number(&conversations[0]["beside_three_dms"]);
+    assert!((1.0..=2.5).contains(&beside), "{beside} times three DMs");
+    assert!(above.is_empty(), "{}", above.join("\n"));
+    // README.md states what conversations of a fleet cost.
+    for nth in [0, 2] {
+        let usd = format!("{:.2}", number(&conversations[nth]["bill"]["total"]));
+        assert!(include_str!("../../../../README.md").contains(&usd), "README.md: {usd}");
+    }
     let echoes = number(&report["echoes"]["total"]);
     assert!((0.2..=0.6).contains(&echoes), "{echoes} USD for the echoes of a million DMs");
     assert_eq!(number(&report["echoes"]["dynamodb_writes"]), 0.0);

@@ -1,7 +1,6 @@
 //! Conversations.
 
 use async_trait::async_trait;
-use spillway_core::conversation::StoredState;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_service::keys;
 use spillway_service::port::{
@@ -22,14 +21,14 @@ impl Conversations for Ports {
         how: Read,
     ) -> Result<StoredConversation, StoreError> {
         let kept = self.shared.store().tables.conversation(account, person, u64::MAX);
-        let cost = read(how, bytes_of(account, person, &kept));
+        let cost = read(how, conversation_bytes(account, person, &kept));
         Ok(self.state(&keys::talk(account), cost, |_| kept).await)
     }
 
     async fn turn_over(&self, turnover: Turnover<'_>) -> Result<TurnedOver, StoreError> {
         let Turnover { account, person, version, next, new, cause } = turnover;
         let kept = StoredConversation { state: next.clone(), version };
-        let cost = transacted(bytes_of(account, person, &kept));
+        let cost = transacted(conversation_bytes(account, person, &kept));
         if let Some((task, ..)) = cause {
             let cost = transacted(1);
             self.item(Table::Sends, &keys::entry(&task.send), cost, |_| ());
@@ -63,12 +62,4 @@ impl Conversations for Ports {
         self.state(&keys::talk(account), transacted(1), delete).await;
         Ok(())
     }
-}
-
-fn bytes_of(account: &AccountId, person: &RecipientId, kept: &StoredConversation) -> usize {
-    if kept.version == 0 && kept.state == StoredConversation::default().state {
-        return 0;
-    }
-    let state = serde_json::to_string(&StoredState::from(&kept.state)).unwrap_or_default();
-    conversation_bytes(account, person, state.len())
 }

@@ -16,8 +16,9 @@ use spillway_service::port::{Graph, Queued, ReleaseQueue, SendQueue, StoreError}
 use super::Ports;
 use crate::meta::millis;
 use crate::scale::one::Reply;
-use crate::scale::plan::nth;
+use crate::scale::plan::{author, nth};
 use crate::scale::stopwatch::Server;
+use crate::scale::talks::Followers;
 
 /// Messages in a request, and requests at a time, as the adapter has it.
 const BATCH: usize = 10;
@@ -78,7 +79,7 @@ impl Ports {
         match store.meta.reply(now, nth(comment)) {
             Reply::Accepted => {
                 store.written += 1;
-                Ok(Answered { value: Sent::default(), usage: Usage::default(), server_date })
+                Ok(answered(Sent::default(), now))
             }
             Reply::Limited { regain_at } => {
                 let regain = Some(regain_at.since(now));
@@ -101,27 +102,41 @@ impl Graph for Ports {
 
     async fn private_reply(
         &self,
-        _: &Account,
+        account: &Account,
         comment: &CommentId,
         _: &Message,
         _: &str,
         _: Duration,
     ) -> Result<Answered<Sent>, CallError> {
         let answer = self.call(comment);
+        if self.shared.plan.talks.is_some()
+            && answer.is_ok()
+            && let Some(person) = author(comment)
+        {
+            let mut store = self.shared.store();
+            let now = store.now;
+            store.talks.opened(&account.id, &person, now);
+        }
         self.shared.request(Server::Graph, 1).await;
         answer
     }
 
     async fn message(
         &self,
-        _: &Account,
-        _: &RecipientId,
-        _: &Message,
+        account: &Account,
+        person: &RecipientId,
+        said: &Message,
         _: &str,
         _: Duration,
     ) -> Result<Answered<Sent>, CallError> {
-        // All sends answer comments.
-        Err(CallError::InvalidId)
+        let now = self.shared.now();
+        {
+            let mut store = self.shared.store();
+            store.written += 1;
+            store.talks.got(&account.id, person, said, now.as_millis());
+        }
+        self.shared.request(Server::Graph, 1).await;
+        Ok(answered(Sent::default(), now))
     }
 
     async fn public_reply(
@@ -173,13 +188,21 @@ impl Graph for Ports {
 
     async fn profile(
         &self,
-        _: &Account,
-        _: &RecipientId,
+        account: &Account,
+        person: &RecipientId,
         _: Duration,
     ) -> Result<Answered<Profile>, CallError> {
-        // No campaign asks anybody to follow.
-        Err(CallError::InvalidId)
+        // Only conversations ask.
+        let followers = self.shared.plan.talks.unwrap_or(Followers::None);
+        let profile = self.shared.store().talks.profile(&account.id, person, followers);
+        self.shared.request(Server::Graph, 1).await;
+        Ok(answered(profile, self.shared.now()))
     }
+}
+
+fn answered<T>(value: T, now: Timestamp) -> Answered<T> {
+    let server_date = Some(Timestamp::from_secs(now.as_secs()));
+    Answered { value, usage: Usage::default(), server_date }
 }
 
 fn error(code: i64, subcode: Option<i64>) -> GraphError {
