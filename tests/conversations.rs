@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use spillway_core::campaign::Campaign;
 use spillway_core::journal::Event;
 use spillway_core::time::Timestamp;
-use spillway_graph::SentMessage;
+use spillway_graph::{Fault, FaultKind, SentMessage};
 use spillway_local::fault_injector::KillPoint;
 use spillway_service::port::CampaignChanges;
 
@@ -278,6 +278,30 @@ async fn what_is_not_known_is_as_the_campaign_says() {
 }
 
 /// A campaign that is paused, changed or gone when the person taps.
+/// The answer to an opening may come before anybody knows that the opening has arrived, also if it is
+/// not the first DM to its person. Where only some words answer, it is not kept which ones it had.
+#[tokio::test]
+async fn an_answer_counts_that_comes_before_the_opening_is_known_to_have_arrived() {
+    for is_first in [true, false] {
+        let mut world = World::talking(without(&["answer", "follow", "email", "follow_up"])).await;
+        world.stack.graph.echo_after(vec![30 * MINUTE]);
+        let again = json!({ "id": "other", "keywords": ["other"], "messages": ["Another DM"] });
+        world.put_campaign(again).await;
+        if !is_first {
+            assert_eq!(world.say(&[said(9).saying("other").by(&person(1))]).await, 200);
+            world.pass(MINUTE).await;
+        }
+        let comment = said(1);
+        let fault = Fault::new(FaultKind::ServerErrorRepeatable);
+        world.stack.graph.order_fault(fault.for_comment(comment.id.as_str()));
+        world.comment(1).await;
+        world.write(1, "m1", "yes").await;
+        let opened = world.got(1).len();
+        world.pass(HOUR).await;
+        assert_eq!(world.got(1)[opened..], ["Here it is", "And the second part"], "{is_first}");
+    }
+}
+
 #[tokio::test]
 async fn a_tap_on_what_has_ended_does_nothing() {
     let mut world = World::talking(without(&["email", "follow_up"])).await;

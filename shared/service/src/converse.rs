@@ -15,6 +15,7 @@ use spillway_core::conversation::{
 };
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CampaignId, OnceKey, RecipientId, SendId};
+use spillway_core::once::Nth;
 use spillway_core::seed::seed;
 use spillway_core::send::{
     ANSWER_WINDOW, Address, CampaignStep, CancelReason, Class, Content, Earlier, FailReason,
@@ -30,7 +31,7 @@ use crate::metrics::{Meter, Metric};
 use crate::outbox_key::OutboxKey;
 use crate::placing::{Placed, Placing};
 use crate::port::{
-    Cause, Clicked, Conversations, EndGuard, Entry, NEW_SENDS_MAX, NewSend, Read, Sends,
+    Cause, Clicked, Conversations, EndGuard, Entry, NEW_SENDS_MAX, NewSend, Person, Read, Sends,
     StoreError, StoredConversation, TurnedOver, Turnover,
 };
 use crate::send_task::SendTask;
@@ -149,16 +150,31 @@ impl Converse {
         })
     }
 
-    /// Whether the first send to a person is being made. Its answer may be told before its end is
-    /// written.
+    /// Whether an opening to a person is being made, or may have arrived. Its answer may be told before
+    /// its end is written.
     async fn is_opening_under_way(
         &self,
         account: &AccountId,
         person: &RecipientId,
     ) -> Result<bool, StoreError> {
-        let first = SendId { account: account.clone(), key: OnceKey::person(person) };
-        let found = self.sends.entries(&[first], Read::Consistent).await?;
-        Ok(matches!(found.first(), Some(Entry::Waiting(_, send)) if send.attempt > 0))
+        let is_made = |entry: &Entry| matches!(entry, Entry::Waiting(_, send) if send.attempt > 0);
+        let people = std::slice::from_ref(person);
+        let found = self.sends.look_up(account, &[], people, Read::Consistent).await?;
+        let Some(Person { answered, first }) = found.people.get(person) else { return Ok(false) };
+        if is_made(first) {
+            return Ok(true);
+        }
+        let later: Vec<SendId> = answered
+            .sends()
+            .filter_map(|nth| match nth {
+                Nth::Later(nth) => Some(OnceKey::person_again(person, nth)),
+                // What is kept under a comment's id is not found by its person.
+                Nth::First | Nth::Comment => None,
+            })
+            .map(|key| SendId { account: account.clone(), key })
+            .collect();
+        let found = self.sends.entries(&later, Read::Consistent).await?;
+        Ok(found.iter().any(is_made))
     }
 
     /// Whether a send may be made now, as far as its person is concerned. What begins a conversation
