@@ -20,7 +20,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A campaign on comments with everything that may follow.
-fn guide() -> Value {
+pub(crate) fn guide() -> Value {
     json!({
         "id": "guide",
         "keywords": ["guide"],
@@ -41,7 +41,7 @@ fn guide() -> Value {
 }
 
 /// The same without these parts.
-fn without(parts: &[&str]) -> Value {
+pub(crate) fn without(parts: &[&str]) -> Value {
     let mut guide = guide();
     for part in parts {
         guide["then"].as_object_mut().unwrap().remove(*part);
@@ -79,11 +79,11 @@ impl World {
     }
 
     /// Somebody taps what carries this payload; the tap.
-    fn tap(&self, n: u32, mid: &str, payload: &str) -> Value {
+    pub(crate) fn tap(&self, n: u32, mid: &str, payload: &str) -> Value {
         item(n, self.now(), "postback", json!({ "mid": mid, "title": "x", "payload": payload }))
     }
 
-    fn follow(&self, n: u32, follows: Option<bool>) {
+    pub(crate) fn follow(&self, n: u32, follows: Option<bool>) {
         self.stack.graph.change_person(CREATOR, person(n).as_str(), |them| them.follows = follows);
     }
 
@@ -94,7 +94,7 @@ impl World {
     }
 
     /// Meta tells of what the account has sent.
-    async fn echo_all(&self) {
+    pub(crate) async fn echo_all(&self) {
         for echo in self.stack.graph.take_echoes() {
             assert_eq!(self.post(&echo.body).await, 200);
         }
@@ -102,7 +102,7 @@ impl World {
 }
 
 /// What the button of a message carries.
-fn payload(sent: &SentMessage) -> String {
+pub(crate) fn payload(sent: &SentMessage) -> String {
     sent.content.buttons[0].payload.clone().unwrap()
 }
 
@@ -277,7 +277,6 @@ async fn what_is_not_known_is_as_the_campaign_says() {
     }
 }
 
-/// A campaign that is paused, changed or gone when the person taps.
 /// The answer to an opening may come before anybody knows that the opening has arrived, also if it is
 /// not the first DM to its person. Where only some words answer, it is not kept which ones it had.
 #[tokio::test]
@@ -302,6 +301,7 @@ async fn an_answer_counts_that_comes_before_the_opening_is_known_to_have_arrived
     }
 }
 
+/// A campaign that is paused, changed or gone when the person taps.
 #[tokio::test]
 async fn a_tap_on_what_has_ended_does_nothing() {
     let mut world = World::talking(without(&["email", "follow_up"])).await;

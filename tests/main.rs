@@ -25,6 +25,7 @@ mod misses;
 mod observe;
 mod once;
 mod operate;
+mod pitfalls;
 mod privileges;
 mod public_replies;
 mod recursion;

@@ -1,0 +1,158 @@
+//! What other senders of automatic messages have stumbled over in conversations, over the wire.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use spillway_core::time::Timestamp;
+use spillway_graph::{Action, Fault, FaultKind};
+
+use crate::conversations::{guide, payload, without};
+use crate::harness::{CREATOR, World, said};
+use crate::triggers::{item, message, person};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// An echo of a message that no program has stamped.
+fn by_hand(n: u32, at: Timestamp, mid: &str) -> Value {
+    json!({ "sender": { "id": CREATOR }, "recipient": { "id": person(n) },
+        "timestamp": at.as_millis(),
+        "message": { "mid": mid, "text": "Hi, Ana here: did you get the guide?", "is_echo": true } })
+}
+
+impl World {
+    fn reads(&self) -> usize {
+        self.calls().iter().filter(|call| call.action == Action::Read).count()
+    }
+}
+
+/// The account's own answer has the keyword, and its echo comes before the answer to its call: it is
+/// neither a keyword nor a human. A human's message with the keyword is the latter.
+#[tokio::test]
+async fn an_echo_with_the_keyword_starts_nothing() {
+    let mut campaign = without(&["answer", "follow", "email", "follow_up"]);
+    campaign["on"] = json!(["message"]);
+    campaign["messages"] = json!(["Here is the guide"]);
+    campaign.as_object_mut().unwrap().remove("then");
+    let mut world = World::talking(campaign).await;
+    world.stack.graph.echo_after(vec![Duration::ZERO]);
+    let fault = Fault::new(FaultKind::ServerErrorAfterEffect).for_person(person(1).as_str());
+    world.stack.graph.order_fault(fault);
+    world.write(1, "m1", "guide").await;
+    world.echo_all().await;
+    world.pass(HOUR).await;
+    assert_eq!(world.got(1), ["Here is the guide"]);
+    // Nobody has taken the thread over.
+    world.write(1, "m2", "guide").await;
+    assert_eq!(world.got(1).len(), 2);
+    assert_eq!(world.tell(&[by_hand(1, world.now(), "h1")]).await, 200);
+    world.write(1, "m3", "guide").await;
+    world.settle().await;
+    assert_eq!(world.got(1).len(), 2, "a human writes to them");
+}
+
+/// Nobody is asked about, and nothing is sent, for what opens no window. Whether a person follows is read
+/// after each thing that they do, and an answer that does not tell harms nobody.
+#[tokio::test]
+async fn a_receipt_opens_no_gate_and_silence_blocks_nobody() {
+    let mut world = World::talking(without(&["email", "follow_up"])).await;
+    world.comment(1).await;
+    let seen = item(1, world.now(), "read", json!({ "mid": "opening" }));
+    let liked = item(1, world.now(), "reaction", json!({ "mid": "opening", "action": "react" }));
+    assert_eq!(world.tell(&[seen, liked]).await, 200);
+    world.pass(HOUR).await;
+    assert_eq!((world.got(1).len(), world.reads()), (1, 0));
+    world.follow(1, Some(false));
+    world.write(1, "m1", "yes").await;
+    assert_eq!((world.got(1)[1..].to_vec(), world.reads()), (vec!["Follow me first".into()], 1));
+    world.follow(1, None);
+    let tap = world.tap(1, "t1", &payload(&world.thread(1)[1]));
+    assert_eq!(world.tell(&[tap]).await, 200);
+    world.pass(5 * MINUTE).await;
+    assert_eq!(world.got(1)[2..], ["Here it is", "And the second part"]);
+    world.comment(2).await;
+    assert_eq!(world.got(2).len(), 1, "the account is not on hold");
+    world.settle().await;
+    world.nothing_is_left().await;
+}
+
+/// Only the opening answers the comment. What follows needs an answer, and leaves the comment's state
+/// alone where it is refused.
+#[tokio::test]
+async fn an_opening_stands_whatever_becomes_of_the_rest() {
+    let mut world = World::talking(without(&["follow", "email", "follow_up"])).await;
+    world.comment(1).await;
+    world.pass(HOUR).await;
+    assert_eq!(world.calls().len(), 1, "nothing follows before the person writes");
+    let fault = Fault::new(FaultKind::RecipientUnavailable).for_action(Action::Message).times(100);
+    world.stack.graph.order_fault(fault.for_person(person(1).as_str()));
+    world.write(1, "m1", "yes").await;
+    world.settle().await;
+    assert_eq!(world.got(1).len(), 1);
+    assert_eq!(world.state_of(&said(1).by(&person(1))).await, "sent");
+    world.nothing_is_left().await;
+}
+
+/// A follow-up that is late because the account may not send ends without a call.
+#[tokio::test]
+async fn a_late_follow_up_is_not_called_outside_the_window() {
+    let mut campaign = without(&["follow", "email"]);
+    campaign["then"]["follow_up"][0]["after"] = "23h".into();
+    let mut world = World::talking(campaign).await;
+    world.comment(1).await;
+    let closes_at = world.now() + 24 * HOUR;
+    world.write(1, "m1", "yes").await;
+    world.pass(22 * HOUR).await;
+    let delivered = world.got(1).len();
+    let fault = Fault::new(FaultKind::Blocked).lasting(3 * HOUR);
+    world.stack.graph.order_fault(fault.for_account(CREATOR));
+    world.comment(2).await;
+    world.settle().await;
+    assert_eq!(world.got(1).len(), delivered);
+    let calls = world.calls().into_iter().filter(|call| call.action == Action::Message);
+    let late = calls.filter(|call| call.at_ms > closes_at.as_millis()).count();
+    assert_eq!(late, 0, "Meta need not tell that the window is closed");
+    world.nothing_is_left().await;
+}
+
+/// Mentions and replies start a campaign by what they are, whatever is missing of their story, and a
+/// message starts one thing, however much is attached to it.
+#[tokio::test]
+async fn attachments_are_never_needed_and_never_count_twice() {
+    let mut on_messages = guide();
+    on_messages["on"] = json!(["message", "story_reply"]);
+    on_messages["messages"] = json!(["Here you are"]);
+    on_messages.as_object_mut().unwrap().remove("then");
+    let mut world = World::talking(on_messages).await;
+    let thanks = json!({ "id": "thanks", "on": ["story_mention"], "messages": ["Thank you"] });
+    world.put_campaign(thanks).await;
+    let at = world.now();
+    let attached = |n: u32, mid: &str, text: Option<&str>, attachments: Value| {
+        item(n, at, "message", json!({ "mid": mid, "text": text, "attachments": attachments }))
+    };
+    let gone = json!({ "url": "https://cdn.example/gone.jpg" });
+    let reply = json!({ "mid": "m5", "text": "guide", "reply_to": { "story": { "url": "x" } } });
+    let items = [
+        attached(1, "m1", None, json!([{ "type": "story_mention", "payload": {} }])),
+        attached(2, "m2", None, json!([{ "type": "story_mention" }])),
+        attached(3, "m3", None, json!([{ "type": "story_mention", "payload": gone }])),
+        attached(4, "m4", Some("guide"), json!([{ "type": "ig_post" }, { "type": "share" }])),
+        item(5, at, "message", reply),
+        attached(6, "m6", None, json!([{ "type": "hologram" }, 7, null])),
+        message(7, at, "m7", "guide"),
+    ];
+    for _ in 0..2 {
+        assert_eq!(world.tell(&items).await, 200);
+        world.pass(30 * SECOND).await;
+    }
+    world.settle().await;
+    for n in 1..=3 {
+        assert_eq!(world.got(n), ["Thank you"], "{n}");
+    }
+    for n in [4, 5, 7] {
+        assert_eq!(world.got(n), ["Here you are"], "{n}");
+    }
+    assert!(world.got(6).is_empty());
+    world.nothing_is_left().await;
+}
