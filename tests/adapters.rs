@@ -34,12 +34,13 @@ fn example() -> NewAccount {
 }
 
 /// Clients of services on this machine, which check no signature.
-#[allow(dead_code, reason = "only the other target's services have all four")]
+#[allow(dead_code, reason = "only the other target's services have all five")]
 pub(crate) struct Clients {
     pub(crate) dynamo: aws_sdk_dynamodb::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) kms: aws_sdk_kms::Client,
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
+    pub(crate) events: aws_sdk_eventbridge::Client,
 }
 
 impl Clients {
@@ -63,6 +64,7 @@ impl Clients {
             sqs: client!(aws_sdk_sqs, others_url),
             kms: client!(aws_sdk_kms, others_url),
             secrets: client!(aws_sdk_secretsmanager, others_url),
+            events: client!(aws_sdk_eventbridge, others_url),
         }
     }
 }
@@ -128,6 +130,8 @@ impl Adapters {
             miss_samples: Default::default(),
             link_url: None,
             link_secret_id: None,
+            // So that leads are untold.
+            lead_bus: Some("none".into()),
             graph: GraphConfig { base_url: GRAPH_URL.into(), version: GRAPH_VERSION.into() },
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

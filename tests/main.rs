@@ -19,6 +19,7 @@ mod harness;
 mod ingest;
 mod journal;
 mod kills;
+mod leads;
 mod links;
 mod loopback;
 mod misses;

@@ -41,13 +41,14 @@ const FUNCTIONS: [Function; 5] =
 
 /// What functions ask of services that the local stack has in process and so does not show: the
 /// webhook for the app's secrets, sender and upkeep for the key that tokens are sealed with, sender and
-/// link function for the keys of links.
-const IN_PROCESS: [(Function, &str, &str); 5] = [
+/// link function for the keys of links, and upkeep for the bus on which it tells of leads.
+const IN_PROCESS: [(Function, &str, &str); 6] = [
     (Function::Sender, "secretsmanager:GetSecretValue", "LinkSecret"),
     (Function::Link, "secretsmanager:GetSecretValue", "LinkSecret"),
     (Function::Webhook, "secretsmanager:GetSecretValue", "Secret"),
     (Function::Sender, "kms:Decrypt", "TokenKey"),
     (Function::Upkeep, "kms:Decrypt", "TokenKey"),
+    (Function::Upkeep, "events:PutEvents", "LeadBusArn"),
 ];
 
 /// What functions ask of the state table while they start, before any event: whether the clock is
@@ -63,13 +64,14 @@ const AT_START: [(Function, &str, &str); 5] = [
 /// What functions ask of the state table in cases that [`everything`] does not play: requests of
 /// owners, holds of the app, people with windows of their own, renewed tokens, entries of journals,
 /// public replies, and conversations. Other tests do, and check that it is allowed.
-const RARELY: [(Function, &str, &str); 24] = [
+const RARELY: [(Function, &str, &str); 27] = [
     (Function::Webhook, "dynamodb:GetItem", "account#*"),
     (Function::Webhook, "dynamodb:GetItem", "alias#*"),
     (Function::Webhook, "dynamodb:GetItem", "deletion#*"),
     (Function::Webhook, "dynamodb:UpdateItem", "deletion#*"),
     (Function::Webhook, "dynamodb:PutItem", "unmatched#*"),
     (Function::Webhook, "dynamodb:PutItem", "leads#*"),
+    (Function::Webhook, "dynamodb:PutItem", "untold#*"),
     (Function::Webhook, "dynamodb:GetItem", "talk#*"),
     (Function::Webhook, "dynamodb:PutItem", "talk#*"),
     (Function::Webhook, "dynamodb:PutItem", "journal#*"),
@@ -87,6 +89,8 @@ const RARELY: [(Function, &str, &str); 24] = [
     (Function::Upkeep, "dynamodb:GetItem", "deletion#*"),
     (Function::Upkeep, "dynamodb:DeleteItem", "unmatched#*"),
     (Function::Upkeep, "dynamodb:DeleteItem", "leads#*"),
+    (Function::Upkeep, "dynamodb:DeleteItem", "untold#*"),
+    (Function::Upkeep, "dynamodb:GetItem", "sample-keys"),
     (Function::Upkeep, "dynamodb:DeleteItem", "talk#*"),
 ];
 

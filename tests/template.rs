@@ -218,20 +218,24 @@ fn the_sender_alone_opens_tokens_and_the_webhook_alone_reads_the_secret() {
         let reads = granted(&template, role, "secretsmanager:");
         assert_eq!(reads, std::slice::from_ref(&link_keys), "{role}: no app secret");
     }
-    // The operator alone opens what people wrote.
+    // The operator alone opens what people wrote; and upkeep, where there is a bus to tell of leads on.
     assert_ne!(Purpose::Samples.context(), KMS_CONTEXT);
-    let (name, value) = KMS_CONTEXT;
-    let context = json!({ format!("kms:EncryptionContext:{name}"): value });
-    let kms = json!({
-        "Sid": "TokenKey",
-        "Effect": "Allow",
-        "Action": "kms:Decrypt",
-        "Resource": { "Fn::GetAtt": "TokenKey.Arn" },
-        "Condition": { "StringEquals": context },
-    });
-    for role in ["SenderRole", "UpkeepRole"] {
-        assert_eq!(granted(&template, role, "kms:"), std::slice::from_ref(&kms), "{role}");
-    }
+    let decrypt = |sid: &str, (name, value): (&str, &str)| {
+        json!({
+            "Sid": sid,
+            "Effect": "Allow",
+            "Action": "kms:Decrypt",
+            "Resource": { "Fn::GetAtt": "TokenKey.Arn" },
+            "Condition": { "StringEquals": { format!("kms:EncryptionContext:{name}"): value } },
+        })
+    };
+    let tokens = decrypt("TokenKey", KMS_CONTEXT);
+    let samples = decrypt("SampleKey", Purpose::Samples.context());
+    assert_eq!(granted(&template, "SenderRole", "kms:"), std::slice::from_ref(&tokens));
+    assert_eq!(granted(&template, "UpkeepRole", "kms:"), [tokens, samples.clone()]);
+    let statements = &resource(&template, "UpkeepRole")["Policies"][0]["PolicyDocument"];
+    let conditional = json!({ "Fn::If": ["HasLeadBus", samples, { "Ref": "AWS::NoValue" }] });
+    assert!(statements["Statement"].as_array().unwrap().contains(&conditional));
     let reads = granted(&template, "WebhookRole", "secretsmanager:");
     assert_eq!(reads.len(), 1);
     assert_eq!(reads[0]["Action"], "secretsmanager:GetSecretValue");

@@ -120,6 +120,7 @@ impl Deployment {
             miss_samples: MissSamples::default(),
             link_url: None,
             link_secret_id: None,
+            lead_bus: None,
             graph: spillway_meta::graph::GraphConfig { base_url, version: GRAPH_VERSION.into() },
         };
         let account = load_accounts(None, &quotas).unwrap().remove(0);

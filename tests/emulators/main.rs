@@ -6,6 +6,7 @@
 mod adapters;
 mod built;
 mod dynamodb_local;
+mod event_bus;
 #[allow(dead_code, reason = "only the other target refuses what it asks for")]
 #[path = "../gate.rs"]
 mod gate;

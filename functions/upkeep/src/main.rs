@@ -19,7 +19,8 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn upkeep() -> Result<Upkeep, StartError> {
-    let wiring = Environment::load().await?.wiring()?;
+    let environment = Environment::load().await?;
+    let wiring = environment.with_lead_bus(environment.wiring()?);
     wiring.warm_with_key().await;
     Ok(Upkeep::new(&wiring))
 }

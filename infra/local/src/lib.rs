@@ -19,6 +19,7 @@ pub mod cloudwatch;
 pub mod comments;
 pub mod drill;
 pub mod driver;
+pub mod event_bus;
 pub mod fault_injector;
 mod form;
 pub mod inbox;

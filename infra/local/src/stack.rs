@@ -36,6 +36,7 @@ use spillway_service::clock::Clock;
 use spillway_service::ingest::EntryKeys;
 use spillway_service::links::LinkKeys;
 use spillway_service::misses::MissSamples;
+use spillway_service::port::LeadBus;
 use spillway_sqs::{LongPoll, Sqs, redrive_policy};
 use spillway_upkeep::Upkeep;
 use spillway_webhook::Webhook;
@@ -44,6 +45,7 @@ use tokio::sync::watch;
 
 use crate::busy::Busy;
 use crate::cloudwatch::LambdaMetrics;
+use crate::event_bus::{EventBus, LEAD_BUS};
 use crate::fault_injector::FaultInjector;
 use crate::keys::LocalKeys;
 use crate::kms;
@@ -140,6 +142,8 @@ pub struct Stack {
     pub lambda_metrics: LambdaMetrics,
     /// Whether Secrets Manager gives nothing from now on.
     pub secret_gone: Arc<AtomicBool>,
+    /// Where leads are told of.
+    pub event_bus: Arc<EventBus>,
     /// What becomes of functions that enqueue for themselves.
     pub loops: LoopDetection,
     /// How time passes.
@@ -192,6 +196,7 @@ struct Wire {
     sqs: aws_sdk_sqs::Client,
     processes: Mutex<u64>,
     secret_gone: Arc<AtomicBool>,
+    event_bus: Arc<EventBus>,
     link_url: String,
     link_keys: LinkKeys,
     click_patience: Duration,
@@ -254,6 +259,7 @@ impl Stack {
                 miss_samples: MissSamples::default(),
                 link_url: Some(link_url.clone()),
                 link_secret_id: Some(secrets_manager::LINK_SECRET.into()),
+                lead_bus: Some(LEAD_BUS.into()),
                 graph: GraphConfig { base_url: graph_url, version: GRAPH_VERSION.into() },
             };
             let draw = |what: &str| format!("{:016x}", seed(&[what, &root.to_string()]));
@@ -305,11 +311,13 @@ impl Stack {
             }
 
             let secret_gone = Arc::<AtomicBool>::default();
+            let event_bus = Arc::<EventBus>::default();
             let wire = Wire {
                 dynamo: counted.dynamo,
                 sqs: counted.sqs,
                 processes: Mutex::new(root),
                 secret_gone: secret_gone.clone(),
+                event_bus: event_bus.clone(),
                 link_url,
                 link_keys,
                 click_patience: match pace {
@@ -328,6 +336,7 @@ impl Stack {
                 poller_faults,
                 lambda_metrics: LambdaMetrics::default(),
                 secret_gone,
+                event_bus,
                 loops: LoopDetection::default(),
                 pace,
                 busy: Busy::new(),
@@ -427,7 +436,9 @@ impl Wire {
         let (links, redirected) =
             (StoredLinks::new(self.link_url.clone(), link_keys()), link_keys());
         let secrets = SecretStore::new(Arc::new(secret), clock, wiring.meter.clone());
-        let wiring = (self.wrap)(Wiring { links: Arc::new(links), ..wiring });
+        let lead_bus: Arc<dyn LeadBus> = self.event_bus.clone();
+        let wiring = Wiring { links: Arc::new(links), lead_bus: Some(lead_bus), ..wiring };
+        let wiring = (self.wrap)(wiring);
         Ok(Functions {
             webhook: Webhook::new(&wiring, secrets),
             sender: Sender::new(&wiring),

@@ -42,6 +42,9 @@ pub struct Config {
     pub link_url: Option<String>,
     /// `SPILLWAY_LINK_SECRET_ID`: the name or ARN of the secret with the keys of tracked links.
     pub link_secret_id: Option<String>,
+    /// `SPILLWAY_LEAD_BUS`: the ARN of the event bus that leads are told on; none where the deployment
+    /// has none.
+    pub lead_bus: Option<String>,
     /// `SPILLWAY_GRAPH_URL` and `SPILLWAY_GRAPH_VERSION`; Meta's own by default.
     pub graph: GraphConfig,
 }
@@ -125,6 +128,7 @@ impl Config {
             },
             link_url,
             link_secret_id: get("SPILLWAY_LINK_SECRET_ID"),
+            lead_bus: get("SPILLWAY_LEAD_BUS"),
             graph: GraphConfig {
                 base_url: get("SPILLWAY_GRAPH_URL").unwrap_or_else(|| GRAPH_URL.into()),
                 version: get("SPILLWAY_GRAPH_VERSION").unwrap_or_else(|| GRAPH_VERSION.into()),

@@ -17,6 +17,7 @@ pub mod dynamo;
 pub mod emf;
 pub mod failure;
 pub mod http;
+pub mod lead_bus;
 pub mod links;
 pub mod meta;
 mod repeats;

@@ -3,8 +3,8 @@
 //! cannot open what it has sealed.
 //!
 //! Key pairs are numbered. The highest number seals; every one still opens what was sealed to it. A
-//! private key is sealed under a data key of its own purpose, which KMS decrypts for the operator
-//! and for no function.
+//! private key is sealed under a data key of its own purpose, which KMS decrypts for the operator, and
+//! for upkeep where there is an event bus for leads.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -25,7 +25,7 @@ use spillway_service::endings::Endings;
 use spillway_service::gateway::Gateway;
 use spillway_service::grant::GrantIds;
 use spillway_service::ingest::{self, EntryKeys, Ingest};
-use spillway_service::leads::LeadCollector;
+use spillway_service::leads::{LeadCollector, LeadTeller};
 use spillway_service::limiter::Limiter;
 use spillway_service::links::LinkKeys;
 use spillway_service::metrics::Meter;
@@ -34,7 +34,7 @@ use spillway_service::owner::Owners;
 use spillway_service::placing::Placing;
 use spillway_service::port::{
     AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Clicks, Conversations,
-    Cursors, Deletions, EchoWatches, Graph, Journal, Leads, Links, Misses, NoLinks, Read,
+    Cursors, Deletions, EchoWatches, Graph, Journal, LeadBus, Leads, Links, Misses, NoLinks, Read,
     ReleaseQueue, Removal, SendQueue, Sends, Tokens,
 };
 use spillway_service::release::Release;
@@ -49,6 +49,7 @@ use crate::dynamo::{
 };
 use crate::emf::{self, Metrics};
 use crate::http;
+use crate::lead_bus::EventBridge;
 use crate::links::StoredLinks;
 use crate::meta::graph::MetaGraph;
 use crate::sample_keys::SampleKeys;
@@ -89,6 +90,8 @@ pub struct Wiring {
     pub miss_samples: MissSamples,
     /// E-mail addresses that people gave them.
     pub leads: Arc<dyn Leads>,
+    /// Where upkeep tells of these; `None` where there is no event bus.
+    pub lead_bus: Option<Arc<dyn LeadBus>>,
     /// What writes tracked links.
     pub links: Arc<dyn Links>,
     /// Their journals.
@@ -217,6 +220,13 @@ impl Environment {
         Wiring { links: Arc::new(StoredLinks::new(base, keys)), ..wiring }
     }
 
+    /// The same with the event bus for leads, where the deployment has one: for upkeep.
+    pub fn with_lead_bus(&self, wiring: Wiring) -> Wiring {
+        let Some(bus) = self.config.lead_bus.clone() else { return wiring };
+        let client = aws_sdk_eventbridge::Client::new(&self.aws);
+        Wiring { lead_bus: Some(Arc::new(EventBridge { client, bus })), ..wiring }
+    }
+
     /// The keys of tracked links, for what redirects them.
     ///
     /// # Errors
@@ -266,7 +276,11 @@ impl Wiring {
             sends: sends.clone(),
             ledger: sends,
             misses: Arc::new(DynamoMisses { table: table.clone() }),
-            leads: Arc::new(DynamoLeads { table: table.clone() }),
+            leads: Arc::new(DynamoLeads {
+                table: table.clone(),
+                are_told: config.lead_bus.is_some(),
+            }),
+            lead_bus: None,
             miss_samples: config.miss_samples,
             links: Arc::new(NoLinks),
             journal: Arc::new(DynamoJournal { table: table.clone() }),
@@ -377,6 +391,17 @@ impl Wiring {
     /// What stores the e-mail addresses that people give.
     pub fn leads(&self) -> LeadCollector {
         LeadCollector { store: self.leads.clone(), sealer: self.sample_keys.clone() }
+    }
+
+    /// What tells of these, where there is an event bus.
+    pub fn lead_teller(&self) -> Option<LeadTeller> {
+        Some(LeadTeller {
+            store: self.leads.clone(),
+            opener: self.sample_keys.clone(),
+            bus: self.lead_bus.clone()?,
+            account_cache: self.account_cache(),
+            clock: self.clock.clone(),
+        })
     }
 
     /// The sender function's use case.

@@ -28,6 +28,7 @@
 //! | `misses#A` | `sample#D#N` | one of them, its text sealed |
 //! | `sample-keys` | N | key pair N, which such texts and leads are sealed to; its private key is sealed under KMS |
 //! | `leads#A` | `P#C` | an e-mail address, sealed, that the person with the hash P gave in the conversation with the hash C |
+//! | `untold#S` | `A#P#C` | a lead of the account A that no event has told of yet, where there is an event bus |
 //! | `journal#A` | an instant | a line of the account's journal |
 //! | `upkeep#S` | A | when upkeep visits the account, what it knows of it, and its aliases |
 //! | `alias#I` | `account` | the account that the app alone, and so Meta's requests, name I |
@@ -42,7 +43,8 @@ use spillway_core::misses::Day;
 use spillway_core::seed::seed;
 use spillway_core::time::Timestamp;
 
-/// The number of parts that the markers, and the accounts for upkeep, are spread over.
+/// The number of parts that the markers, the accounts for upkeep, and leads of which nobody was told are
+/// spread over.
 pub const SHARDS: u8 = 8;
 
 /// The app's own items.
@@ -210,6 +212,22 @@ pub fn leads_of_person_sk(person: &RecipientId) -> String {
 pub fn lead_sk(person: &RecipientId, campaign: &CampaignId, origin: Origin) -> String {
     let conversation = seed(&["lead", campaign.as_str(), &origin.to_string()]);
     format!("{}{conversation:016x}", leads_of_person_sk(person))
+}
+
+/// The part of the leads that no event has told of which holds those of an account.
+pub fn untold(account: &AccountId) -> String {
+    untold_shard(shard_of(account))
+}
+
+/// A part of these leads.
+pub fn untold_shard(shard: u8) -> String {
+    format!("untold#{shard}")
+}
+
+/// One of them, by the sort key under which its account has it; or what those of an account, or of a
+/// person, begin with.
+pub fn untold_sk(account: &AccountId, lead_sk: &str) -> String {
+    format!("{account}#{lead_sk}")
 }
 
 /// An account's journal.

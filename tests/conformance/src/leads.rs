@@ -97,3 +97,29 @@ pub async fn of_a_deleted_account_no_lead_is_left(subject: &dyn Subject) {
     assert_eq!(all(subject, now, now).await, []);
     leads.delete(&id).await.unwrap();
 }
+
+/// Leads of all accounts are untold, until they are told of or their people are forgotten. Others that
+/// are played at a time may have some.
+pub async fn a_lead_is_untold_until_it_is_told(subject: &dyn Subject) {
+    let (leads, id, now) = (&subject.ports().leads, subject.connected(), now(subject));
+    let untold = async || {
+        let mut found = leads.untold(100).await.unwrap();
+        found.retain(|(account, _)| *account == id);
+        found.sort_by_key(|(_, lead)| lead.person.clone());
+        found.into_iter().map(|(_, lead)| lead).collect::<Vec<_>>()
+    };
+    let [first, second, third] = ["521", "522", "523"].map(|person| lead(person, "c", now));
+    for lead in [&first, &second, &third] {
+        leads.store(&id, lead).await.unwrap();
+    }
+    assert_eq!(untold().await, [first.clone(), second.clone(), third.clone()]);
+    assert_eq!(leads.untold(1).await.unwrap().len(), 1);
+    for _ in 0..2 {
+        leads.told(&id, &first).await.unwrap();
+    }
+    leads.forget(&id, &second.person).await.unwrap();
+    assert_eq!(untold().await, std::slice::from_ref(&third));
+    assert_eq!(all(subject, now, now).await, [first, third.clone()], "they are kept");
+    leads.delete(&id).await.unwrap();
+    assert_eq!(untold().await, []);
+}

@@ -158,6 +158,7 @@ macro_rules! cases {
                 leads_are_listed_since_an_instant_while_they_are_kept,
                 a_forgotten_person_has_no_leads,
                 of_a_deleted_account_no_lead_is_left,
+                a_lead_is_untold_until_it_is_told,
             ],
             ledger: [
                 a_failed_send_waits_again_once,

@@ -17,6 +17,7 @@ use spillway_core::send::{Address, Lane, Outcome, PendingSend, StandIn, Step};
 use spillway_core::time::Timestamp;
 use spillway_core::unknown::EchoWatch;
 use spillway_service::admin::sends::{State as Stands, Stored};
+use spillway_service::keys;
 use spillway_service::outbox_batch::OutboxBatch;
 use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
@@ -54,6 +55,8 @@ pub struct Tables {
     pub conversations: BTreeMap<(AccountId, RecipientId), Past<StoredConversation>>,
     /// Leads, by account and sort key.
     pub leads: BTreeMap<(AccountId, String), Lead>,
+    /// Those of which nobody was told.
+    pub untold: BTreeMap<(AccountId, String), Lead>,
     /// Entries, one a send.
     pub entries: BTreeMap<SendId, Recording>,
     /// What people were answered, by account and person. It lies in one item with the entry of the
@@ -462,12 +465,33 @@ impl Tables {
         LeadPage { leads: leads.collect(), next }
     }
 
+    /// Stores a lead, once; from then on it is untold.
+    pub fn store_lead(&mut self, account: &AccountId, lead: &Lead) {
+        let sk = keys::lead_sk(&lead.person, &lead.campaign, lead.origin);
+        self.untold.insert((account.clone(), sk.clone()), lead.clone());
+        self.leads.entry((account.clone(), sk)).or_insert_with(|| lead.clone());
+    }
+
+    /// Untold leads, at most `limit`.
+    pub fn untold_leads(&self, limit: usize) -> Vec<(AccountId, Lead)> {
+        let untold = self.untold.iter().take(limit);
+        untold.map(|((account, _), lead)| (account.clone(), lead.clone())).collect()
+    }
+
+    /// Notes that a lead was told of.
+    pub fn tell_lead(&mut self, account: &AccountId, lead: &Lead) {
+        let sk = keys::lead_sk(&lead.person, &lead.campaign, lead.origin);
+        self.untold.remove(&(account.clone(), sk));
+    }
+
     /// Deletes leads of an account, of one person or all; how many there were.
     pub fn forget_leads(&mut self, account: &AccountId, person: Option<&RecipientId>) -> usize {
         let before = self.leads.len();
-        self.leads.retain(|(of, _), lead| {
+        let stays = |(of, _): &(AccountId, String), lead: &mut Lead| {
             of != account || person.is_some_and(|person| lead.person != *person)
-        });
+        };
+        self.leads.retain(stays);
+        self.untold.retain(stays);
         before - self.leads.len()
     }
 

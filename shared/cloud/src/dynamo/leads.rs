@@ -1,6 +1,9 @@
-//! Leads: a partition an account, with an item for each.
+//! Leads: a partition an account, with an item for each. Those of which nobody was told lie once more in
+//! parts of their own, which are nearly always empty.
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::try_join_all;
 use spillway_core::conversation::Origin;
 use spillway_core::id::{AccountId, CampaignId, RecipientId};
 use spillway_core::time::Timestamp;
@@ -16,11 +19,15 @@ use crate::schema::EXPIRES_AT;
 pub struct DynamoLeads {
     /// The `state` table.
     pub table: Table,
+    /// Whether leads are told of.
+    pub are_told: bool,
 }
 
 const STORE: &str = "store a lead";
 const LIST: &str = "list leads";
 const DELETE: &str = "delete leads";
+const UNTOLD: &str = "list untold leads";
+const TOLD: &str = "note that a lead was told of";
 
 /// Items of a page at most. Each has some 300 bytes.
 const PAGE: i32 = 1000;
@@ -28,17 +35,16 @@ const PAGE: i32 = 1000;
 #[async_trait]
 impl Leads for DynamoLeads {
     async fn store(&self, account: &AccountId, lead: &Lead) -> Result<(), StoreError> {
-        let Lead { campaign, origin, person, at: given_at, kept_until, email } = lead;
-        let mut item = key(keys::leads(account), keys::lead_sk(person, campaign, *origin));
-        item.extend([
-            ("campaign".into(), s(campaign.as_str())),
-            ("origin".into(), n(origin.as_u64())),
-            ("person".into(), s(person.as_str())),
-            ("at".into(), at(*given_at)),
-            ("key".into(), n(email.key)),
-            ("sealed".into(), b(email.sealed.as_slice())),
-            (EXPIRES_AT.into(), n(kept_until.as_secs())),
-        ]);
+        let mut item = key(keys::leads(account), sk_of(lead));
+        item.extend(body(lead));
+        // First, so that no lead that is stored stays untold. It is told again where it was told of in
+        // between.
+        if self.are_told {
+            let mut untold = key(keys::untold(account), keys::untold_sk(account, &sk_of(lead)));
+            untold.extend(body(lead));
+            untold.insert("account".into(), s(account.as_str()));
+            self.table.put(untold).ask(STORE).await?;
+        }
         let put = self.table.put(item).condition_expression("attribute_not_exists(pk)");
         put.ask(STORE).await.map(drop)
     }
@@ -67,7 +73,28 @@ impl Leads for DynamoLeads {
         Ok(LeadPage { leads, next })
     }
 
+    async fn untold(&self, limit: usize) -> Result<Vec<(AccountId, Lead)>, StoreError> {
+        let limit = i32::try_from(limit).unwrap_or(PAGE);
+        let parts = (0..keys::SHARDS).map(|shard| async move {
+            let query = self.table.partition(keys::untold_shard(shard));
+            let answer = query.limit(limit).consistent_read(true).send().await;
+            let answer = answer.map_err(|error| unavailable(UNTOLD, error))?;
+            let of_item = |item: &Item| {
+                let reader = Reader { item, what: UNTOLD };
+                Ok((AccountId::new(reader.text("account")?), lead_of(item)?))
+            };
+            answer.items().iter().map(of_item).collect::<Result<Vec<_>, StoreError>>()
+        });
+        Ok(try_join_all(parts).await?.into_iter().flatten().collect())
+    }
+
+    async fn told(&self, account: &AccountId, lead: &Lead) -> Result<(), StoreError> {
+        let key = key(keys::untold(account), keys::untold_sk(account, &sk_of(lead)));
+        self.table.delete(key).ask(TOLD).await.map(drop)
+    }
+
     async fn forget(&self, account: &AccountId, person: &RecipientId) -> Result<usize, StoreError> {
+        self.forget_untold(account, &keys::leads_of_person_sk(person)).await?;
         let query = self
             .table
             .partition(keys::leads(account))
@@ -76,30 +103,64 @@ impl Leads for DynamoLeads {
             .filter_expression("person = :person")
             .expression_attribute_values(":person", s(person.as_str()));
         let found = query.projection_expression("sk").consistent_read(true).ask(DELETE);
-        self.delete_found(account, found).await
+        self.delete_found(keys::leads(account), found).await
     }
 
     async fn delete(&self, account: &AccountId) -> Result<(), StoreError> {
+        self.forget_untold(account, "").await?;
         let query = self.table.partition(keys::leads(account)).projection_expression("sk");
         let found = query.consistent_read(true).ask(DELETE);
-        self.delete_found(account, found).await.map(drop)
+        self.delete_found(keys::leads(account), found).await.map(drop)
     }
 }
 
 impl DynamoLeads {
+    /// Deletes untold leads of an account whose own sort keys begin so.
+    async fn forget_untold(&self, account: &AccountId, begins: &str) -> Result<(), StoreError> {
+        if !self.are_told {
+            return Ok(());
+        }
+        let query = self
+            .table
+            .partition(keys::untold(account))
+            .key_condition_expression("pk = :pk AND begins_with(sk, :theirs)")
+            .expression_attribute_values(":theirs", s(keys::untold_sk(account, begins)))
+            .projection_expression("sk");
+        let found = query.consistent_read(true).ask(DELETE);
+        self.delete_found(keys::untold(account), found).await.map(drop)
+    }
+
     async fn delete_found(
         &self,
-        account: &AccountId,
+        partition: String,
         found: impl Future<Output = Result<Vec<Item>, StoreError>>,
     ) -> Result<usize, StoreError> {
         let items = found.await?;
         for item in &items {
             let reader = Reader { item, what: DELETE };
             let sk = reader.text("sk")?;
-            self.table.delete(key(keys::leads(account), sk)).ask(DELETE).await?;
+            self.table.delete(key(&partition, sk)).ask(DELETE).await?;
         }
         Ok(items.len())
     }
+}
+
+fn sk_of(Lead { person, campaign, origin, .. }: &Lead) -> String {
+    keys::lead_sk(person, campaign, *origin)
+}
+
+/// What is stored of a lead beside its keys.
+fn body(lead: &Lead) -> [(String, AttributeValue); 7] {
+    let Lead { campaign, origin, person, at: given_at, kept_until, email } = lead;
+    [
+        ("campaign".into(), s(campaign.as_str())),
+        ("origin".into(), n(origin.as_u64())),
+        ("person".into(), s(person.as_str())),
+        ("at".into(), at(*given_at)),
+        ("key".into(), n(email.key)),
+        ("sealed".into(), b(email.sealed.as_slice())),
+        (EXPIRES_AT.into(), n(kept_until.as_secs())),
+    ]
 }
 
 fn lead_of(item: &Item) -> Result<Lead, StoreError> {

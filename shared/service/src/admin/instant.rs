@@ -11,7 +11,7 @@ pub fn rfc3339(at: Timestamp) -> Option<String> {
 }
 
 /// Serialises an instant by [`rfc3339`].
-pub(super) fn instant<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn instant<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
     rfc3339(*at).serialize(to)
 }
 

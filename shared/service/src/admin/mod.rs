@@ -24,7 +24,7 @@ pub mod connect;
 pub mod dead_letters;
 pub mod events;
 pub mod forecast;
-mod instant;
+pub(crate) mod instant;
 pub mod leads;
 pub mod matching;
 pub mod misses;

@@ -25,7 +25,7 @@ pub use self::conversations::{
 };
 pub use self::echoes::EchoWatches;
 pub use self::graph::{AccountGraph, Graph};
-pub use self::leads::{Lead, LeadOpener, LeadPage, LeadSealer, Leads};
+pub use self::leads::{Lead, LeadBus, LeadEvent, LeadOpener, LeadPage, LeadSealer, Leads};
 pub use self::links::{Clicked, Clicks, Links, NoLinks};
 pub use self::misses::{Misses, SampleOpener, SampleSealer, SealedText, StoredSample};
 pub use self::removal::{Deletion, Deletions, Removal, UnmatchedRequest};

@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_core::time::Timestamp;
-use spillway_service::keys;
 use spillway_service::port::{Lead, LeadPage, Leads, StoreError};
 
 use super::{Ports, Requests, World};
@@ -13,12 +12,7 @@ const DELETE: &str = "delete leads";
 #[async_trait]
 impl<A: Requests> Leads for Ports<A> {
     async fn store(&self, account: &AccountId, lead: &Lead) -> Result<(), StoreError> {
-        let key = (account.clone(), keys::lead_sk(&lead.person, &lead.campaign, lead.origin));
-        self.0
-            .request("store a lead", |world| {
-                world.tables().leads.entry(key.clone()).or_insert_with(|| lead.clone());
-            })
-            .await
+        self.0.request("store a lead", |world| world.tables().store_lead(account, lead)).await
     }
 
     async fn list(
@@ -31,6 +25,15 @@ impl<A: Requests> Leads for Ports<A> {
         self.0
             .request("list leads", |world| world.tables().lead_page(account, since, now, after))
             .await
+    }
+
+    async fn untold(&self, limit: usize) -> Result<Vec<(AccountId, Lead)>, StoreError> {
+        self.0.request("list untold leads", |world| world.tables().untold_leads(limit)).await
+    }
+
+    async fn told(&self, account: &AccountId, lead: &Lead) -> Result<(), StoreError> {
+        let told = "note that a lead was told of";
+        self.0.request(told, |world| world.tables().tell_lead(account, lead)).await
     }
 
     async fn forget(&self, account: &AccountId, person: &RecipientId) -> Result<usize, StoreError> {

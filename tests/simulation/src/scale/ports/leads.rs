@@ -12,11 +12,9 @@ use crate::scale::units::{CONSISTENT, WRITE};
 #[async_trait]
 impl Leads for Ports {
     async fn store(&self, account: &AccountId, lead: &Lead) -> Result<(), StoreError> {
-        let key = (account.clone(), keys::lead_sk(&lead.person, &lead.campaign, lead.origin));
-        self.state(&keys::leads(account), WRITE, |store| {
-            store.tables.leads.entry(key).or_insert_with(|| lead.clone());
-        })
-        .await;
+        // The deployment has no event bus.
+        self.state(&keys::leads(account), WRITE, |store| store.tables.store_lead(account, lead))
+            .await;
         Ok(())
     }
 
@@ -32,6 +30,15 @@ impl Leads for Ports {
                 store.tables.lead_page(account, since, now, after)
             })
             .await)
+    }
+
+    async fn untold(&self, limit: usize) -> Result<Vec<(AccountId, Lead)>, StoreError> {
+        Ok(self.shared.store().tables.untold_leads(limit))
+    }
+
+    async fn told(&self, account: &AccountId, lead: &Lead) -> Result<(), StoreError> {
+        self.shared.store().tables.tell_lead(account, lead);
+        Ok(())
     }
 
     async fn forget(&self, account: &AccountId, person: &RecipientId) -> Result<usize, StoreError> {
