@@ -247,8 +247,9 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
         let place = tree.account(nth);
         // Those that were refused have no place by their number.
         let is_sound = campaigns.len() == count && mistakes.found.is_empty();
-        let places = (0..).map(|at| tree.campaign(nth, at)).filter(|_| is_sound);
-        let placed: Vec<_> = campaigns.iter().zip(places).collect();
+        let places = (0..count).map(|at| tree.campaign(nth, at));
+        let placed: Vec<_> =
+            if is_sound { campaigns.iter().zip(places).collect() } else { Vec::new() };
         let disclosure =
             conversations::disclosure(disclosure.as_deref(), &placed, place, &mut mistakes);
         let conversations =

@@ -1,6 +1,6 @@
 //! Lists of people as CSV: a header that names the column `person`, and an id in each row.
 
-use csv::{ReaderBuilder, StringRecord};
+use csv::{Position, ReaderBuilder, StringRecord};
 use spillway_core::id::RecipientId;
 
 use crate::arguments;
@@ -12,13 +12,13 @@ const COLUMN: &str = "person";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
     /// Its line in the file, counted from 1.
-    pub(super) line: u64,
+    pub(super) line: usize,
     /// Whom it names.
     pub(super) person: RecipientId,
 }
 
 /// Something that is wrong with a list, and its line.
-pub(super) type Mistake = (u64, String);
+pub(super) type Mistake = (usize, String);
 
 /// Reads a list.
 ///
@@ -30,18 +30,21 @@ pub(super) fn parse(text: &str) -> Result<Vec<Row>, Vec<Mistake>> {
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     let heads = reader.headers().map_err(|error| vec![(1, error.to_string())])?;
     let at = column(heads).map_err(|reason| vec![(1, reason)])?;
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    // Of a row behind blank lines the reader tells where these begin.
+    let line = |position: Option<&Position>| {
+        let begin = position.map_or(0, |position| position.byte() as usize).min(text.len());
+        let blank = text[begin..].len() - text[begin..].trim_start_matches(['\r', '\n']).len();
+        1 + ends.partition_point(|&end| end < begin + blank)
+    };
     let (mut rows, mut mistakes) = (Vec::new(), Vec::new());
     for record in reader.records() {
-        let line = |record: &StringRecord| record.position().map_or(1, csv::Position::line);
         match record {
             Ok(record) => match person(record.get(at)) {
-                Ok(person) => rows.push(Row { line: line(&record), person }),
-                Err(reason) => mistakes.push((line(&record), reason)),
+                Ok(person) => rows.push(Row { line: line(record.position()), person }),
+                Err(reason) => mistakes.push((line(record.position()), reason)),
             },
-            Err(error) => {
-                let line = error.position().map_or(1, csv::Position::line);
-                mistakes.push((line, error.to_string()));
-            }
+            Err(error) => mistakes.push((line(error.position()), error.to_string())),
         }
     }
     if rows.is_empty() && mistakes.is_empty() {
@@ -92,7 +95,7 @@ mod tests {
     fn every_mistake_is_told_with_its_line() {
         let text = "name,person\nAna,@ana\nBen\nCem,528\nDan,5.26E+15\nEve, \n";
         let mistakes = parse(text).unwrap_err();
-        let lines: Vec<u64> = mistakes.iter().map(|(line, _)| *line).collect();
+        let lines: Vec<usize> = mistakes.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [2, 3, 5, 6]);
         assert!(mistakes[0].1.contains("no name"), "{mistakes:?}");
         assert!(mistakes[1].1.contains("has no `person`"), "{mistakes:?}");

@@ -1,6 +1,6 @@
 //! `spillway campaign send`: an outbound run of a campaign.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -116,7 +116,7 @@ struct RunView<'a> {
 
 #[derive(Serialize)]
 struct LineView {
-    line: u64,
+    line: usize,
     #[serde(flatten)]
     fate: FateView,
 }
@@ -188,10 +188,10 @@ pub(super) async fn run(options: &SendOptions, place: &Where, output: Output) ->
 }
 
 /// Returns each person once, with the line that names them first.
-fn once_each(rows: &[Row]) -> (Vec<RecipientId>, Vec<u64>) {
-    let mut first: HashMap<&RecipientId, u64> = HashMap::new();
+fn once_each(rows: &[Row]) -> (Vec<RecipientId>, Vec<usize>) {
+    let mut seen = HashSet::new();
     rows.iter()
-        .filter(|row| first.insert(&row.person, row.line).is_none())
+        .filter(|row| seen.insert(&row.person))
         .map(|row| (row.person.clone(), row.line))
         .unzip()
 }

@@ -528,7 +528,7 @@ fn a_message_that_can_become_too_long_behind_the_disclosure_is_refused() {
         .replace("terms = { tier = 2", "disclosure = \"I am a bot.\"\nterms = { tier = 2");
     assert_eq!(
         said(&text),
-        "line 31: behind the account's `disclosure` the text can end 1003 bytes long, and Meta takes \
+        "line 30: behind the account's `disclosure` the text can end 1003 bytes long, and Meta takes \
          1000: shorten one of them"
     );
     assert_eq!(said(&text.replace("I am a bot.", "")), "accepted");
