@@ -112,7 +112,7 @@ async fn what_was_refused_is_said_again_and_what_may_have_arrived_is_not() {
     world.pass(10 * MINUTE).await;
     assert_eq!((world.got(2).len(), world.disclosed(2)), (before + 1, 1));
     // It did not arrive, as the conversation shows, and its repeat says the same.
-    world.stack.graph.open_window(CREATOR, &person(3));
+    world.stack.graph.open_window(CREATOR, person(3).as_str());
     strike(&world, 3, FaultKind::NoAnswerBeforeEffect);
     world.comment(3).await;
     world.pass(2 * HOUR).await;
@@ -135,7 +135,7 @@ async fn a_read_of_the_conversation_finds_the_message_behind_it() {
     campaign.as_object_mut().unwrap().remove("once_per");
     let mut world = World::disclosing().await;
     world.put_campaign(campaign).await;
-    world.stack.graph.open_window(CREATOR, &person(1));
+    world.stack.graph.open_window(CREATOR, person(1).as_str());
     let fault = Fault::new(FaultKind::ServerErrorRepeatable);
     world.stack.graph.order_fault(fault.for_comment(said(1).id.as_str()));
     world.comment(1).await;

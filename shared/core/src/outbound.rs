@@ -5,6 +5,8 @@
 //! told it. It is kept for people in conversations. Nobody's thread is read for a run, since a read
 //! costs as much as a message. So a person who is not known to have written is left out.
 
+use std::fmt;
+
 use crate::campaign::{Campaign, Campaigns, Phase};
 use crate::conversation::{Origin, State, Step, StepKey, Unwanted};
 use crate::id::{AccountId, CampaignId, OnceKey, RecipientId, SendId};
@@ -61,7 +63,7 @@ pub struct KnownPerson<'a> {
 }
 
 /// Why a person is left out of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftOut {
     /// An earlier try of the run has recorded a send to them.
     InRun,
@@ -99,6 +101,20 @@ impl LeftOut {
             Self::TakenOver(at) | Self::TooLate(at) => Some(at),
             _ => None,
         }
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InRun => "this run has a send for them; another --run reaches them again",
+            Self::HasCampaign => "they have the campaign, which has `once_per = \"campaign\"`",
+            Self::Stopped => "they wrote STOP",
+            Self::TakenOver(_) => "a human has their thread",
+            Self::Forgotten => "they were forgotten, and have not written since",
+            Self::NoWindow => "not known to have written within 24 hours",
+            Self::TooLate(_) => "their window closes before it would be their turn",
+        })
     }
 }
 
@@ -149,7 +165,7 @@ impl<'a> Run<'a> {
     }
 
     /// Returns the send to a person, which waits for a slot. Its deadline is a while before their
-    /// window closes.
+    /// window closes. Nobody has written a keyword: it tells the campaign's first one.
     ///
     /// # Errors
     /// Says why there is none. Whether it would come too late is for a forecast to say.
@@ -183,6 +199,7 @@ impl<'a> Run<'a> {
         let to = Address::Person(person.clone());
         Ok(PendingSend {
             order: self.campaign.overflow,
+            keyword: self.campaign.keywords.first().cloned(),
             turn: Some(Turn { origin, nth: 0, begun_at: now }),
             ..PendingSend::new(id, Class::OUTBOUND, content, to, now, deadline)
         })
@@ -243,6 +260,7 @@ mod tests {
         assert_eq!((send.class, send.id.key.clone()), (Class::OUTBOUND, first.key(&person)));
         assert!(send.is_of_run() && send.id.key.is_step_to(&person));
         assert_eq!(send.origin(), send.turn.unwrap().origin);
+        assert_eq!(send.keyword.as_deref(), Some("news"));
         assert_ne!(run(&account, &campaigns, "second").key(&person), first.key(&person));
         let again = KnownPerson { is_in_run: true, ..known(&open) };
         assert_eq!(first.send_to(&person, again, NOW), Err(LeftOut::InRun));

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde::Serialize;
 use spillway_core::id::{AccountId, CampaignId, RecipientId};
-use spillway_core::outbound::{RUN_CHARS_MAX, Run};
+use spillway_core::outbound::{LeftOut, RUN_CHARS_MAX, Run};
 use spillway_core::send::PendingSend;
 use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
@@ -48,13 +48,15 @@ it leaves people out, and says why:
   in_run        an earlier try of this run has a send for them
   has_campaign  the campaign has `once_per = \"campaign\"`, and they have it
 
-What they get is a text of the campaign's `messages`, and what follows in `then` once they answer. Any campaign
-can be sent that is not paused, and not outside its `starts` and `ends`; `on` and `keywords` do not matter. These
-sends go last: they take the slots that comments, answers and follow-ups leave, and count as all others do.
-Window, STOP and takeover are looked at again right before each call. What is not reached before its window closes
-expires. A person gets each run of a campaign once, for ten days at least, so an interrupted run is repeated as it
-is; another --run reaches them again. A campaign with `once_per = \"campaign\"` has one run, whatever it is called. What
-a run sends does not count as the answer to a later comment. `spillway send cancel` stops what waits.")]
+What they get is a text of the campaign's `messages`, where `{keyword}` is its first keyword, and what follows in `then`
+once they answer. Any campaign can be sent that is not paused, and not outside its `starts` and `ends`; `on` and
+`keywords` do not matter. These sends go last: they take the slots that comments, answers and follow-ups leave, and
+count as all others do. Window, STOP and takeover are looked at again right before each call. What is not reached before
+its window closes expires.
+
+A person gets each run of a campaign once, for ten days at least, so a run that was interrupted is repeated as it is;
+another --run reaches them again. A campaign with `once_per = \"campaign\"` has one run, whatever it is called. What a run
+sends does not count as the answer to a later comment. `spillway send cancel` stops what waits.")]
 pub(crate) struct SendOptions {
     /// The campaign's id
     #[arg(value_parser = arguments::campaign)]
@@ -111,6 +113,9 @@ struct RunView<'a> {
     recorded: usize,
     /// How many are left out, by the reason.
     left_out: BTreeMap<&'static str, usize>,
+    /// The reasons.
+    #[serde(skip)]
+    reasons: BTreeMap<&'static str, LeftOut>,
     lines: Vec<LineView>,
 }
 
@@ -150,6 +155,7 @@ pub(super) async fn run(options: &SendOptions, place: &Where, output: Output) ->
         reached: 0,
         recorded: 0,
         left_out: BTreeMap::new(),
+        reasons: BTreeMap::new(),
         lines: Vec::with_capacity(people.len()),
     };
     let mut sends: Vec<PendingSend> = Vec::new();
@@ -157,7 +163,10 @@ pub(super) async fn run(options: &SendOptions, place: &Where, output: Output) ->
         view.lines.push(LineView { line, fate: FateView::of(person, &fate) });
         match fate {
             Fate::Reached { send, .. } => sends.push(*send),
-            Fate::LeftOut(why) => *view.left_out.entry(why.as_str()).or_default() += 1,
+            Fate::LeftOut(why) => {
+                *view.left_out.entry(why.as_str()).or_default() += 1;
+                view.reasons.insert(why.as_str(), why);
+            }
         }
     }
     view.reached = sends.len();
@@ -242,8 +251,8 @@ impl RunView<'_> {
                 &format!("are written to: the first {}, the last {}", told(first), told(last)),
             );
         }
-        for (reason, &count) in &self.left_out {
-            line(count, &format!("left out, {reason}: {}", said(reason)));
+        for (why, reason) in &self.reasons {
+            line(self.left_out[why], &format!("left out, {why}: {reason}"));
         }
         if *repeated > 0 {
             line(*repeated, "rows name somebody again, who is counted once");
@@ -252,18 +261,5 @@ impl RunView<'_> {
             text += "`--json` tells of each person, with the line of the list.\n";
         }
         text
-    }
-}
-
-/// A reason in words.
-fn said(reason: &str) -> &'static str {
-    match reason {
-        "in_run" => "this run has a send for them; another --run reaches them again",
-        "has_campaign" => "they have the campaign, which has `once_per = \"campaign\"`",
-        "stopped" => "they wrote STOP",
-        "taken_over" => "a human has their thread",
-        "forgotten" => "they were forgotten, and have not written since",
-        "no_window" => "not known to have written within 24 hours",
-        _ => "their window closes before it would be their turn",
     }
 }
