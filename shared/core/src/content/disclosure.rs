@@ -132,10 +132,9 @@ impl Disclosure {
         if let Some(text) = &draft.text {
             let has_buttons = !draft.buttons.is_empty();
             faults.field("text", |faults| {
-                faults.add_from(match has_buttons {
-                    true => self.check_button_text(text),
-                    false => self.check_text(text),
-                });
+                let checked =
+                    if has_buttons { self.check_button_text(text) } else { self.check_text(text) };
+                faults.add_from(checked);
             });
         }
         if let Some(Card { subtitle, .. }) = &draft.card {
