@@ -15,7 +15,8 @@ use spillway_cloud::sqs::ReleaseMessage;
 use spillway_core::albums::Albums;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::{NextPost, Running, Trigger};
-use spillway_core::conversation::Step;
+use spillway_core::content::Disclosure;
+use spillway_core::conversation::{Origin, Step, StepKey, StoredState};
 use spillway_core::history::{Past, StepNote};
 use spillway_core::hold::HoldCause;
 use spillway_core::id::{AccountId, CampaignId, OnceKey, RecipientId, SendId};
@@ -28,13 +29,14 @@ use spillway_core::profile::Profile;
 use spillway_core::quota::Limit;
 use spillway_core::rules::{Rules, Terms};
 use spillway_core::send::{
-    Address, CampaignStep, CancelReason, Class, Content, Earlier, Outcome, PendingSend, Stage,
+    Address, CampaignStep, CancelReason, Class, Content, Earlier, Outcome, PendingSend, Stage, Turn,
 };
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::TokenLife;
 use spillway_service::admin::sends::{Ledger, State, Stored};
 use spillway_service::conversation_settings::ConversationSettings;
 use spillway_service::outbox_batch::OutboxBatch;
+use spillway_service::outbox_key::OutboxKey;
 use spillway_service::port::{
     AccountChanges, Aliases, CampaignChanges, Deletion, Entry, LastSeen, MaintenanceRecords,
     MaintenanceSchedule, NewSend, Person, Read, Recorded, SampleSealer, Saved, StoredConversation,
@@ -382,6 +384,12 @@ async fn stored_accounts_keep_their_form() {
     let lies = world.lies(&settings).await;
     let form = r#"{"stop_words":["basta"],"start_words":["go on"],"takeover":"1h"}"#;
     assert_eq!(lies["conversations"], json!({ "S": form }));
+    // Since there are disclosures, they tell of one.
+    let disclosure = Disclosure::parse("I am a bot.").ok();
+    let set = ConversationSettings::default().with_disclosure(disclosure);
+    assert!(accounts.set_conversations(&id, &set).await.unwrap());
+    let lies = world.lies(&settings).await;
+    assert_eq!(lies["conversations"], json!({ "S": r#"{"disclosure":"I am a bot."}"# }));
     assert!(accounts.set_conversations(&id, &Default::default()).await.unwrap());
     assert!(!world.lies(&settings).await.contains_key("conversations"));
 }
@@ -811,6 +819,20 @@ async fn conversations_and_their_sends_keep_their_form() {
     let StoredConversation { state, version } =
         conversations.load(&id, &person, Read::Consistent).await.unwrap();
     assert_eq!((version, state.follow_ups().len()), (1, 1));
+    // Since there are disclosures, a conversation tells of the latest one.
+    let mut disclosed = talk.clone();
+    let form = text(talk, "state").replacen(
+        "\"dropped\"",
+        "\"disclosed\":{\"by\":7,\"at\":8},\"dropped\"",
+        1,
+    );
+    disclosed.insert("state".into(), json!({ "S": form }));
+    world.remove(talk).await;
+    world.lay(&disclosed).await;
+    let kept = conversations.load(&id, &person, Read::Consistent).await.unwrap();
+    let stored = serde_json::to_string(&StoredState::from(&kept.state)).unwrap();
+    assert_eq!(stored, form);
+    world.remove(&disclosed).await;
 
     let ids: Vec<SendId> = entries.iter().map(|entry| send_id(entry)).collect();
     let found = world.outside.sends.entries(&ids, Read::Consistent).await.unwrap();
@@ -840,4 +862,28 @@ async fn conversations_and_their_sends_keep_their_form() {
     for item in entries.into_iter().chain([talk]) {
         assert_eq!(world.lies(item).await, *item);
     }
+    // Since there are outbound runs, an opening may name its conversation.
+    let (origin, begun_at) = (Origin::from_u64(7), world.now());
+    let key = StepKey { origin, step: Step::Opening, attempt: 0 }.once_key(&person);
+    let send = PendingSend {
+        turn: Some(Turn { origin, nth: 0, begun_at }),
+        ..PendingSend::new(
+            SendId { account: id, key },
+            Class::OUTBOUND,
+            Content::opening("talk"),
+            Address::Person(person),
+            begun_at,
+            begun_at + Duration::from_secs(3600),
+        )
+    };
+    let outbox_key = OutboxKey::new(&send, 1);
+    let item = json!({ "id": { "S": send.id.to_string() } });
+    let new = [NewSend { outbox_key: outbox_key.clone(), send: send.clone(), answered: None }];
+    assert!(world.outside.sends.record(&new).await.iter().all(Result::is_ok));
+    let lies = world.lies(&serde_json::from_value(item).unwrap()).await;
+    let body = r#"{"lane":"outbound","to":{"person":"5260000000000041"},"order":"oldest_first","turn":{"origin":7,"nth":0,"begun_at":1788800400000},"deadline":1788804000000}"#;
+    assert_eq!(text(&lies, "body"), body);
+    let ids = [send.id.clone()];
+    let found = world.outside.sends.entries(&ids, Read::Consistent).await.unwrap();
+    assert_eq!(found, [Entry::Waiting(outbox_key, Box::new(send))]);
 }

@@ -10,6 +10,7 @@ mod conflicts;
 mod conformance;
 mod conversations;
 mod deliver;
+mod disclosure;
 mod formats;
 mod funnel;
 #[allow(dead_code, reason = "only the other target stops what it asks for")]
@@ -26,6 +27,7 @@ mod misses;
 mod observe;
 mod once;
 mod operate;
+mod outbound;
 mod pitfalls;
 mod privileges;
 mod public_replies;

@@ -440,6 +440,9 @@ fn text(shown: &AccountView, times: &Times, output: Output) -> String {
     let takeover = span(Duration::from_secs(shown.takeover_s));
     line("takeover", &format!("{takeover} after a message of yours"));
     line("leads kept", &span(Duration::from_secs(shown.leads_for_s)));
+    if let Some(disclosure) = &shown.disclosure {
+        line("disclosure", &format!("«{disclosure}»"));
+    }
     for campaign in &shown.campaigns {
         let mut said = campaign.id.to_string();
         if let Some(since) = campaign.paused_since {

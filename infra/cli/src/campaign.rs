@@ -1,6 +1,8 @@
 //! `spillway campaign`: what the accounts answer to, from files and back into files.
 
 mod matching;
+mod people;
+mod send;
 mod then;
 
 use std::fmt::Write as _;
@@ -54,6 +56,8 @@ comment last, and otherwise as in the file that was last applied, with those tha
     /// Show one campaign
     #[command(after_help = "Example:\n  spillway campaign show 17841400000000001 guide")]
     Show(Named),
+    /// Send a campaign to people whose window is open
+    Send(send::SendOptions),
     /// Pause a campaign: it matches nothing, and its sends wait
     #[command(after_help = "\
 Example:
@@ -128,6 +132,7 @@ A file:
   id = \"17841400000000001\"
   stop_words = [\"basta\"]          # beside those of twenty languages; start_words likewise
   takeover = \"12h\"                # how long a message of your own keeps Spillway out of a thread
+  disclosure = \"Automated message\"   # before the first DM, after a lapse and after a takeover; none if left out
 
   [[account.campaign]]
   id = \"guide\"
@@ -183,6 +188,7 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
         Command::Apply(options) => apply(&options, place, output).await,
         Command::List { account } => list(&place.open().await?, account.as_ref(), output).await,
         Command::Match(options) => matching::run(&options, place, output).await,
+        Command::Send(options) => send::run(&options, place, output).await,
         Command::Show(named) => show(&place.open().await?, &named, output).await,
         Command::Pause(named) => pause(&place.open().await?, &named, output).await,
         Command::Resume(named) => resume(&place.open().await?, &named, output).await,

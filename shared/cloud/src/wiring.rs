@@ -12,6 +12,7 @@ use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
 use spillway_service::admin::leads::LeadAdmin;
 use spillway_service::admin::misses::MissAdmin;
+use spillway_service::admin::outbound::OutboundAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::removal::Remover;
 use spillway_service::admin::sends::{Ledger, SendAdmin};
@@ -566,6 +567,15 @@ impl Wiring {
                 clock: self.clock.clone(),
             },
             sends,
+            outbound: OutboundAdmin {
+                conversations: self.conversations.clone(),
+                sends: self.sends.clone(),
+                backlogs: self.backlogs.clone(),
+                journal: self.journal.clone(),
+                ids: self.ids.clone(),
+                clock: self.clock.clone(),
+                check: self.check.clone(),
+            },
             overviews: Overviews {
                 accounts: self.accounts.clone(),
                 budgets: self.budgets.clone(),

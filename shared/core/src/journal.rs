@@ -149,6 +149,17 @@ pub enum Event {
         /// The campaign.
         campaign: CampaignId,
     },
+    /// A campaign is sent by hand to a list of people. It is written before the sends are recorded.
+    CampaignSent {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The name of the run.
+        run: String,
+        /// How many people, of whom a repeat finds some that have it.
+        people: u32,
+        /// Who, by the name that they gave.
+        operator: String,
+    },
     /// A campaign was removed by hand: what waited for it is cancelled.
     CampaignRemoved {
         /// The campaign.
@@ -238,6 +249,11 @@ mod tests {
         let text = r#"{"event":"campaign_paused","campaign":"guide"}"#;
         let paused = Event::CampaignPaused { campaign: "guide".into() };
         assert_eq!(serde_json::to_string(&paused).unwrap(), text);
+        let text = r#"{"event":"campaign_sent","campaign":"guide","run":"december","people":3,"operator":"ana"}"#;
+        let (campaign, run, operator) = ("guide".into(), "december".into(), "ana".into());
+        let sent = Event::CampaignSent { campaign, run, people: 3, operator };
+        assert_eq!(serde_json::to_string(&sent).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), sent);
         let text = r#"{"event":"campaign_removed","campaign":"guide"}"#;
         let removed = Event::CampaignRemoved { campaign: "guide".into() };
         assert_eq!(serde_json::to_string(&removed).unwrap(), text);

@@ -14,6 +14,7 @@
 //! | [`once`] | how often a person and a comment are answered |
 //! | [`campaign`], [`keyword`], [`message`], [`content`], [`rotation`] | which comments match, and what is sent |
 //! | [`conversation`] | what follows an opening, step by step, with one person |
+//! | [`outbound`] | who of a list may be written to unasked |
 //! | [`misses`] | counts and samples of comments that match nothing |
 //! | [`upkeep`], [`status`] | when an account is due for a visit, and what it is doing |
 //! | [`id`], [`seed`], [`time`], [`span`] | ids, seeds, instants and spans |
@@ -129,6 +130,7 @@ pub mod message;
 pub mod meta_error;
 pub mod misses;
 pub mod once;
+pub mod outbound;
 mod outlook;
 pub mod pace;
 pub mod profile;

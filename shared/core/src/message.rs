@@ -279,6 +279,11 @@ impl Template {
         self.pieces.iter().any(tells)
     }
 
+    /// Returns the most bytes of UTF-8 that it can have when it is filled in.
+    pub fn bytes_max(&self) -> usize {
+        self.pieces.iter().map(Piece::bytes_max).sum()
+    }
+
     /// Returns the most UTF-16 code units that it can have when it is filled in.
     pub fn units_max(&self) -> usize {
         let units = |piece: &Piece| match piece {

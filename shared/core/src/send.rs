@@ -237,7 +237,8 @@ impl<'de> Deserialize<'de> for CampaignStep {
 pub struct Turn {
     /// The conversation.
     pub origin: conversation::Origin,
-    /// Which of the conversation's messages it is, counted from 1; of a gate, which read.
+    /// Which of the conversation's messages it is, counted from 1; of a gate, which read; 0 of an
+    /// outbound run's opening.
     pub nth: u8,
     /// When the conversation began, to the minute.
     pub begun_at: Timestamp,
@@ -335,7 +336,8 @@ pub struct PendingSend {
     pub username: Option<String>,
     /// The keyword that matched.
     pub keyword: Option<String>,
-    /// Its place in a conversation; `None` for what begins one.
+    /// Its place in a conversation; `None` for what begins one, but for an outbound run's opening,
+    /// whose origin no comment or message names.
     pub turn: Option<Turn>,
     /// The instant when it was matched.
     pub matched_at: Timestamp,
@@ -605,12 +607,19 @@ impl PendingSend {
         }
     }
 
-    /// The conversation that it begins, once it is sent. A comment or message names it.
+    /// The conversation that it belongs to, or begins once it is sent. A comment or message names one
+    /// that it begins.
     pub fn origin(&self) -> conversation::Origin {
-        match &self.to {
-            Address::Comment { id, .. } => conversation::Origin::new(id.as_str()),
-            Address::Person(_) => conversation::Origin::new(self.id.key.as_str()),
+        match (&self.turn, &self.to) {
+            (Some(turn), _) => turn.origin,
+            (None, Address::Comment { id, .. }) => conversation::Origin::new(id.as_str()),
+            (None, Address::Person(_)) => conversation::Origin::new(self.id.key.as_str()),
         }
+    }
+
+    /// Whether an outbound run sends it: only while the person's window is known to be open.
+    pub fn is_of_run(&self) -> bool {
+        self.content.step.is_opening() && self.turn.is_some()
     }
 
     /// Whether a call for it may be made: not again after an attempt whose outcome is unknown,

@@ -206,9 +206,9 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
         let entry = entry.into_inner();
         let [takeover, leads_for] =
             [&entry.takeover, &entry.leads_for].map(|span| span.as_ref().map(|Span(span)| *span));
-        let Entry { id, profile: name, terms, campaign, stop_words, start_words, .. } = entry;
-        let conversations =
-            NewConversationSettings { stop_words, start_words, takeover, leads_for };
+        let Entry {
+            id, profile: name, terms, campaign, stop_words, start_words, disclosure, ..
+        } = entry;
         let id_span = id.span();
         let id = id.into_inner();
         // One that is missing has no place in the file, and was said to be missing.
@@ -244,7 +244,17 @@ pub fn parse(text: &str, profile: &Profile) -> Result<Vec<NewAccount>, AccountsF
             }
             campaigns
         };
-        conversations::check(&conversations, &campaigns, tree.account(nth), &mut mistakes);
+        let place = tree.account(nth);
+        // Those that were refused have no place by their number.
+        let is_sound = campaigns.len() == count && mistakes.found.is_empty();
+        let places = (0..count).map(|at| tree.campaign(nth, at));
+        let placed: Vec<_> =
+            if is_sound { campaigns.iter().zip(places).collect() } else { Vec::new() };
+        let disclosure =
+            conversations::disclosure(disclosure.as_deref(), &placed, place, &mut mistakes);
+        let conversations =
+            NewConversationSettings { stop_words, start_words, takeover, leads_for, disclosure };
+        conversations::check(&conversations, &campaigns, place, &mut mistakes);
         let rules = Rules::new(profile.clone(), Terms::default());
         match rules.and_then(|rules| given.over(&rules)) {
             Ok(rules) => {

@@ -1,12 +1,13 @@
 //! What an account sets for its conversations: its own words for STOP and START beside those of
-//! twenty languages, for how long a human's message keeps the automation out of a thread, and for how
-//! long e-mail addresses are kept.
+//! twenty languages, for how long a human's message keeps the automation out of a thread, for how
+//! long e-mail addresses are kept, and its disclosure.
 
 use std::ops::RangeInclusive;
 use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use spillway_core::content::Disclosure;
 use spillway_core::conversation::{Command, Settings, StopWords, TAKEOVER};
 use spillway_core::span;
 
@@ -35,6 +36,9 @@ pub struct ConversationSettings {
     /// For how long e-mail addresses are kept that people gave.
     #[serde(default = "leads_for", skip_serializing_if = "is_leads_for", with = "span")]
     pub leads_for: Duration,
+    /// What is put before the first message to a person, after a lapse and after a takeover.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disclosure: Option<Disclosure>,
     /// The same, ready to be used.
     #[serde(skip)]
     ready: OnceLock<Settings>,
@@ -64,10 +68,17 @@ fn is_takeover(span: &Duration) -> bool {
 }
 
 impl ConversationSettings {
-    /// Makes the settings of these words and this takeover. Addresses are kept for [`LEADS_FOR`].
+    /// Makes the settings of these words and this takeover. Addresses are kept for [`LEADS_FOR`], and
+    /// there is no disclosure.
     pub fn new(stop_words: Vec<String>, start_words: Vec<String>, takeover: Duration) -> Self {
-        let (leads_for, ready) = (LEADS_FOR, OnceLock::new());
-        Self { stop_words, start_words, takeover, leads_for, ready }
+        let (leads_for, disclosure, ready) = (LEADS_FOR, None, OnceLock::new());
+        Self { stop_words, start_words, takeover, leads_for, disclosure, ready }
+    }
+
+    /// Returns the settings with this disclosure, or none.
+    #[must_use]
+    pub fn with_disclosure(self, disclosure: Option<Disclosure>) -> Self {
+        Self { disclosure, ..self }
     }
 
     /// Returns the settings as conversations are decided by them.
@@ -97,11 +108,12 @@ impl Default for ConversationSettings {
 
 impl PartialEq for ConversationSettings {
     fn eq(&self, other: &Self) -> bool {
-        let Self { stop_words, start_words, takeover, leads_for, ready: _ } = self;
+        let Self { stop_words, start_words, takeover, leads_for, disclosure, ready: _ } = self;
         *stop_words == other.stop_words
             && *start_words == other.start_words
             && *takeover == other.takeover
             && *leads_for == other.leads_for
+            && *disclosure == other.disclosure
     }
 }
 
@@ -118,14 +130,17 @@ pub struct NewConversationSettings {
     pub takeover: Option<Duration>,
     /// For how long e-mail addresses are kept.
     pub leads_for: Option<Duration>,
+    /// The disclosure; `Some(None)` for none.
+    pub disclosure: Option<Option<Disclosure>>,
 }
 
 impl NewConversationSettings {
     /// Returns the settings that follow from `stored`.
     pub fn over(&self, stored: &ConversationSettings) -> ConversationSettings {
-        let Self { stop_words, start_words, takeover, leads_for } = self;
+        let Self { stop_words, start_words, takeover, leads_for, disclosure } = self;
         ConversationSettings {
             leads_for: leads_for.unwrap_or(stored.leads_for),
+            disclosure: disclosure.as_ref().unwrap_or(&stored.disclosure).clone(),
             ..ConversationSettings::new(
                 stop_words.as_ref().unwrap_or(&stored.stop_words).clone(),
                 start_words.as_ref().unwrap_or(&stored.start_words).clone(),
@@ -167,6 +182,11 @@ mod tests {
         let stored = json!({ "stop_words": ["basta"], "takeover": "1h" });
         assert_eq!(serde_json::to_value(&some).unwrap(), stored);
         assert_eq!(serde_json::from_value::<ConversationSettings>(stored).unwrap(), some);
+        let disclosure = Disclosure::parse("I am a bot.").ok();
+        let some = ConversationSettings { disclosure, ..none };
+        let stored = json!({ "disclosure": "I am a bot." });
+        assert_eq!(serde_json::to_value(&some).unwrap(), stored);
+        assert_eq!(serde_json::from_value::<ConversationSettings>(stored).unwrap(), some);
     }
 
     #[test]
@@ -177,5 +197,10 @@ mod tests {
         assert_eq!(new.over(&stored).stop_words, ["basta"]);
         let none = NewConversationSettings { stop_words: Some(Vec::new()), ..Default::default() };
         assert_eq!(none.over(&stored), ConversationSettings::default());
+        let disclosure = Disclosure::parse("I am a bot.").ok();
+        let stored = ConversationSettings { disclosure: disclosure.clone(), ..stored };
+        assert_eq!(new.over(&stored).disclosure, disclosure);
+        let none = NewConversationSettings { disclosure: Some(None), ..Default::default() };
+        assert_eq!(none.over(&stored).disclosure, None);
     }
 }

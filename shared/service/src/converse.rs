@@ -200,6 +200,7 @@ impl Converse {
             (CampaignStep::Gate, Some(turn)) => state.may_begin(now).and_then(|()| {
                 state.reading(campaign, turn.origin).map(drop).ok_or(Unwanted::Overtaken)
             }),
+            _ if send.is_of_run() => state.may_reach_out(now).map(drop),
             _ => state.may_begin(now),
         })
     }
@@ -273,6 +274,44 @@ impl Converse {
             Turned::Idle(_) => None,
             Turned::MovedOn => Some(false),
         })
+    }
+
+    /// Whether a send that is about to be called begins with the account's disclosure, which then counts
+    /// as given. It does if it is not known whom the call reaches.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer. Asking again is right.
+    pub(crate) async fn discloses(
+        &self,
+        account: &Account,
+        send: &PendingSend,
+    ) -> Result<bool, StoreError> {
+        if account.conversations.disclosure.is_none() || send.class.is_public() {
+            return Ok(false);
+        }
+        let Some(person) = send.to.recipient() else { return Ok(true) };
+        let kept = self.conversations.load(&account.id, person, Read::Consistent).await?;
+        let event = Event::Calling { send: send_hash(send) };
+        Ok(match self.turn(account, person, kept, &event, false, None).await? {
+            Turned::Over(transition) | Turned::Idle(transition) => {
+                transition.outcome == Became::Disclosing
+            }
+            Turned::MovedOn => false,
+        })
+    }
+
+    /// Notes that a call whose message began with the disclosure did not reach its person. If that is
+    /// not written, the disclosure counts as given.
+    pub(crate) async fn not_disclosed(&self, account: &Account, send: &PendingSend) {
+        let Some(person) = send.to.recipient() else { return };
+        let noted = async {
+            let kept = self.conversations.load(&account.id, person, Read::Consistent).await?;
+            let event = Event::NotArrived { send: send_hash(send) };
+            self.turn(account, person, kept, &event, false, None).await.map(drop)
+        };
+        if let Err(error) = noted.await {
+            warn!(send = %send.id, %error, "a disclosure counts as given that was not");
+        }
     }
 
     /// Notes that a human has written in the account's name. Returns until when nothing else does, if
@@ -525,6 +564,10 @@ enum Turned {
     Idle(Transition),
     /// Nothing is: its send has moved on.
     MovedOn,
+}
+
+fn send_hash(send: &PendingSend) -> u64 {
+    seed(&["send", send.id.key.as_str()])
 }
 
 fn cancelled(reason: CancelReason) -> Outcome {

@@ -1,10 +1,12 @@
 //! What operators do, by the operations of their tool.
 
 use spillway_core::hold::NewToken;
-use spillway_core::id::{AccountId, CampaignId, SendId};
+use spillway_core::id::{AccountId, CampaignId, RecipientId, SendId};
+use spillway_core::outbound::Run;
 use spillway_core::send::{FailReason, Outcome};
 use spillway_service::accounts_file::NewAccount;
 use spillway_service::admin::connect::{Connection, NewSettings};
+use spillway_service::admin::outbound::Fate;
 use spillway_service::admin::sends::{RetryError, State, Stored};
 use spillway_service::admin::{Admin, AdminError};
 use spillway_service::new_limits::NewLimits;
@@ -30,6 +32,7 @@ pub(crate) async fn carry_out(
             forgotten.is_ok_and(|forgotten| forgotten.waiting.left == 0)
         }
         Order::Retry => retry(admin, account).await,
+        Order::Send(run) => send(admin, host, account, run).await,
         Order::Remove => remove(admin, account).await,
         Order::Connect => connect(admin, host, account).await,
     }
@@ -85,6 +88,39 @@ async fn retry(admin: &Admin, account: &AccountId) -> bool {
         }
     }
     true
+}
+
+/// Sends the last campaign to all who comment, and to somebody who never does.
+async fn send(admin: &Admin, host: &Host, id: &AccountId, name: &str) -> bool {
+    let (campaign, people) = {
+        let world = host.shared.world();
+        let Some(plan) = world.scenario.account(id) else { return true };
+        let Some(campaign) = plan.campaigns.last() else { return true };
+        let mut people: Vec<RecipientId> =
+            plan.comments.iter().map(|comment| comment.author.clone()).collect();
+        people.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        people.dedup();
+        people.push(RecipientId::new("5999999999"));
+        (campaign.id.clone(), people)
+    };
+    let Ok(account) = admin.accounts.connected(id).await else { return false };
+    let (outbound, overviews) = (&admin.outbound, &admin.overviews);
+    let now = outbound.clock.now();
+    let run = match Run::new(id, &account.campaigns, &campaign, name, now) {
+        Ok(run) => run,
+        Err(error) => {
+            host.shared.world().broken(format!("a run is refused: {error}"));
+            return true;
+        }
+    };
+    let Ok(fates) = outbound.look(overviews, &account, &run, &people, &|_| ()).await else {
+        return false;
+    };
+    let sends = fates.into_iter().filter_map(|fate| match fate {
+        Fate::Reached { send, .. } => Some(*send),
+        Fate::LeftOut(_) => None,
+    });
+    outbound.record(&run, name, sends.collect(), "operator", &|_| ()).await.is_ok()
 }
 
 async fn remove(admin: &Admin, account: &AccountId) -> bool {

@@ -8,6 +8,7 @@ use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
 use spillway_service::admin::leads::LeadAdmin;
 use spillway_service::admin::misses::MissAdmin;
+use spillway_service::admin::outbound::OutboundAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::removal::Remover;
 use spillway_service::admin::sends::SendAdmin;
@@ -240,6 +241,15 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                     clock: clock.clone(),
                 },
                 sends: send_admin,
+                outbound: OutboundAdmin {
+                    conversations: host.clone(),
+                    sends: sends.clone(),
+                    backlogs: ports.clone(),
+                    journal: ports.clone(),
+                    ids,
+                    clock,
+                    check: host.check.clone(),
+                },
                 overviews: Overviews {
                     accounts: host.clone(),
                     budgets,

@@ -21,7 +21,7 @@ use spillway_service::port::{
 
 use crate::host::Host;
 use crate::process::Function;
-use crate::scenario::{Post, Told};
+use crate::scenario::{Order, Post, Told};
 
 /// What is switched off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +91,10 @@ pub enum Sabotage {
     Takeovers,
     /// When windows close: conversations take them for open.
     OpenWindows,
+    /// Runs: each try of one counts as another.
+    Runs,
+    /// Disclosures: no conversation remembers one.
+    Disclosures,
     /// What was sent in a conversation: whatever it was, ingest takes it for one that has just begun.
     Steps,
 }
@@ -116,13 +120,21 @@ impl Sabotage {
         post
     }
 
+    /// What an operator does instead of `order`, at `now`.
+    pub(crate) fn order(self, order: Order, now: u64) -> Order {
+        match (self, order) {
+            (Self::Runs, Order::Send(run)) => Order::Send(format!("{run}, {now}")),
+            (_, order) => order,
+        }
+    }
+
     pub(crate) fn conversations(
         self,
         function: Function,
         host: Arc<Host>,
     ) -> Arc<dyn Conversations> {
         match (self, function) {
-            (Self::Stops | Self::Takeovers | Self::OpenWindows, _)
+            (Self::Stops | Self::Takeovers | Self::OpenWindows | Self::Disclosures, _)
             | (Self::Steps, Function::Webhook) => Arc::new(Sabotaged { host, by: self }),
             _ => host,
         }

@@ -27,17 +27,20 @@ use clap::ValueEnum;
 use serde::Serialize;
 use spillway_core::budget::Revision;
 use spillway_core::campaign::{Campaign, Campaigns};
+use spillway_core::content::Disclosure;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::quota::Action;
 use spillway_core::unknown::RetryUnknown;
 use spillway_meta::webhook::{CommentEvent, ConversationEvent, Echo};
 use spillway_service::account::{Account, SealedToken};
+use spillway_service::conversation_settings::ConversationSettings;
 use spillway_service::ingest::{EntryKeys, NewMessage};
 
 pub(crate) use self::administration::{File, Order};
 pub(crate) use self::limits::{Base, Limits, Pace, Row, Shape, quotas_of};
 pub(crate) use self::people::CAMPAIGN;
 pub(crate) use self::public_replies::SENT;
+pub(crate) use self::talks::DISCLOSURE;
 pub(crate) use self::triggers::EventPlan;
 use crate::dice::Dice;
 use crate::meta::Refusal;
@@ -158,6 +161,8 @@ pub(crate) struct AccountPlan {
     pub(crate) limits: Limits,
     /// What it answers to, and what messages take their texts from.
     pub(crate) campaigns: Vec<Campaign>,
+    /// What begins its messages, where it has a disclosure.
+    pub(crate) disclosure: Option<Disclosure>,
     /// When the first of them begins, where it is new.
     pub(crate) begins_at: Option<u64>,
     /// Its comments.
@@ -453,7 +458,7 @@ impl AccountPlan {
             ),
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
-            conversations: Default::default(),
+            conversations: ConversationSettings::default().with_disclosure(self.disclosure.clone()),
             albums: Default::default(),
         }
     }

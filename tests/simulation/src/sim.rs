@@ -404,7 +404,7 @@ impl Sim {
         let Some((_, order)) = orders.due.pop_front() else { return false };
         orders.is_busy = true;
         let account = account.clone();
-        self.start(Call::Order(account, order));
+        self.start(Call::Order(account, self.sabotage.order(order, now)));
         true
     }
 

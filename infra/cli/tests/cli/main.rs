@@ -13,6 +13,7 @@ mod forms;
 mod help;
 mod lead;
 mod misses;
+mod outbound;
 mod readme;
 mod send;
 mod snapshot;

@@ -23,7 +23,7 @@ pub(crate) const OTHER: &str = "17841400000000002";
 pub(crate) struct Stand {
     pub(crate) served: Served,
     file: PathBuf,
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
 }
 
 /// What a run came to.

@@ -19,7 +19,7 @@ pub use self::public::{
 pub use self::set::{But, Campaigns, Candidate, Match, Miss, Near, NearMiss, Verdict};
 pub use self::stored::StoredCampaign;
 pub use self::trigger::{Trigger, TriggerFault};
-use crate::content::Draft;
+use crate::content::{Disclosure, DisclosureError, Draft, Fault, Faults};
 use crate::conversation::{Then, ThenError};
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Keyword, Matching, Tolerance};
@@ -317,6 +317,16 @@ impl Campaign {
     pub fn has_tracked_link(&self) -> bool {
         self.messages.iter().any(Template::has_tracked_link)
             || self.then.as_ref().is_some_and(Then::has_tracked_link)
+    }
+
+    /// Returns what is wrong with its messages behind a disclosure, and where.
+    pub fn faults_behind(&self, disclosure: &Disclosure) -> Vec<Fault<DisclosureError>> {
+        let mut faults = Faults::default();
+        disclosure.check_texts("messages", &self.messages, &mut faults);
+        if let Some(then) = &self.then {
+            faults.field("then", |faults| then.check_behind(disclosure, faults));
+        }
+        faults.found()
     }
 
     /// Checks what the types of the fields cannot express.

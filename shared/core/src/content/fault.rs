@@ -1,6 +1,8 @@
 //! What is wrong with a part of a campaign, and the way to it: a reader of files turns the way into a
 //! line.
 
+use std::fmt;
+
 /// A step on the way to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Segment {
@@ -8,6 +10,15 @@ pub enum Segment {
     Field(&'static str),
     /// An item of a list, counted from 0.
     Item(usize),
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(name) => write!(f, ".{name}"),
+            Self::Item(at) => write!(f, "[{at}]"),
+        }
+    }
 }
 
 /// One fault.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `draft` | a message as a campaign's file has it, and the limits of its kind |
 //! | `link` | the addresses of buttons and pictures |
+//! | `disclosure` | what is put before a message to say that no human writes |
 //! | `tracked` | links that tell that their person has opened them |
 //! | `fault` | what is wrong with a part of a campaign, and the way to it |
 //!
@@ -31,11 +32,13 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod disclosure;
 mod draft;
 mod fault;
 mod link;
 mod tracked;
 
+pub use self::disclosure::{DISCLOSURE_BYTES_MAX, Disclosure, DisclosureError};
 pub use self::draft::{
     Action, Button, Card, Draft, DraftError, FilledButton, Message, check_text, check_title,
 };

@@ -47,7 +47,7 @@ pub struct Context<'a> {
 /// What began a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BegunBy {
-    /// A comment, which opens no window.
+    /// A comment, or a run of the account's, which opens no window.
     Comment,
     /// A message, story reply, mention or referral of the person's, made at this instant. It opens
     /// the window.
@@ -122,6 +122,18 @@ pub enum Event {
         /// The message.
         key: StepKey,
     },
+    /// A message to the person is about to be sent, by an account that has a disclosure. Whether it
+    /// begins with that is told as [`Outcome::Disclosing`], or else as [`Outcome::Known`].
+    Calling {
+        /// A hash of the key of its send.
+        send: u64,
+    },
+    /// The call that [`Event::Calling`] told of was not made, or is known to have failed: the person
+    /// has not read its disclosure.
+    NotArrived {
+        /// A hash of the key of its send.
+        send: u64,
+    },
     /// Somebody has written in the account's name without Spillway: an echo of nobody's send.
     HumanWrote {
         /// When, by Meta's clock.
@@ -154,6 +166,8 @@ impl Event {
             Self::FollowRead { .. } => "follow_read",
             Self::Sent { .. } => "sent",
             Self::NotSent { .. } => "not_sent",
+            Self::Calling { .. } => "calling",
+            Self::NotArrived { .. } => "not_arrived",
             Self::HumanWrote { .. } => "human_wrote",
             Self::Clicked { .. } => "clicked",
             Self::CampaignRemoved { .. } => "campaign_removed",
@@ -255,6 +269,8 @@ pub enum Outcome {
     Moved,
     /// It was noted.
     Noted,
+    /// The message begins with the account's disclosure.
+    Disclosing,
     /// It was known, or its step was done before: nothing follows.
     Known,
     /// No conversation waits for it.
@@ -295,6 +311,7 @@ impl Outcome {
         match self {
             Self::Moved => "moved",
             Self::Noted => "noted",
+            Self::Disclosing => "disclosing",
             Self::Known => "known",
             Self::NobodyWaits => "nobody_waits",
             Self::NotAnAnswer => "not_an_answer",

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::email::Email;
 use super::event::{BegunBy, Context, Effect, Event, Follows, Outcome, Report, StepSend};
 use super::payload::{CAMPAIGN_BYTES_MAX, Origin, Payload, PayloadError, Step, StepKey};
-use super::state::{Due, FOLLOW_UPS_MAX, Place, Run, State, WINDOW};
+use super::state::{Disclosed, Due, FOLLOW_UPS_MAX, Place, Run, State, WINDOW};
 use super::stop_words::Command;
 use super::then::{Then, Unknown, Unless};
 use crate::campaign::Phase;
@@ -110,6 +110,8 @@ impl<'a> Machine<'a> {
             }
             Event::Sent { campaign, key, at } => self.sent(campaign, *key, (*at).min(self.now)),
             Event::NotSent { campaign, key } => self.not_sent(campaign, *key),
+            Event::Calling { send } => self.calling(*send),
+            Event::NotArrived { send } => self.not_arrived(*send),
             Event::HumanWrote { at } => self.human_wrote((*at).min(self.now)),
             Event::Clicked { campaign, origin } => self.clicked(campaign, *origin),
             Event::CampaignRemoved { campaign } => self.campaign_removed(campaign),
@@ -390,6 +392,22 @@ impl<'a> Machine<'a> {
         // A read that is under way asks anew.
         run.is_done = run.reading_since.is_some();
         Outcome::Noted
+    }
+
+    /// A message that began with the disclosure does so again when it is repeated.
+    fn calling(&mut self, send: u64) -> Outcome {
+        if self.state.needs_disclosure(self.now) {
+            self.state.disclosed = Some(Disclosed { by: send, at: self.now });
+        }
+        let is_its_own = self.state.disclosed.is_some_and(|disclosed| disclosed.by == send);
+        if is_its_own { Outcome::Disclosing } else { Outcome::Known }
+    }
+
+    fn not_arrived(&mut self, send: u64) -> Outcome {
+        match self.state.disclosed.take_if(|disclosed| disclosed.by == send) {
+            Some(_) => Outcome::Noted,
+            None => Outcome::Known,
+        }
     }
 
     fn human_wrote(&mut self, at: Timestamp) -> Outcome {

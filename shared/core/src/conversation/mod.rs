@@ -23,6 +23,8 @@
 //! - A message of a conversation is sent at most once, unless it is certain that it was not.
 //! - Nothing is sent outside the 24 hours after the person's last message or tap, after a STOP until
 //!   a START, or while a human has taken the thread over.
+//! - A message begins with the account's disclosure if the person has had none for a while. One counts
+//!   as given unless it is certain that it was not.
 //! - A lost event costs its step until the person acts again.
 //! - No text of the person's is kept, and no payload names them.
 //!
@@ -111,8 +113,8 @@ pub use self::payload::{
     CAMPAIGN_BYTES_MAX, Origin, Payload, PayloadError, Step, StepKey, gate_key,
 };
 pub use self::state::{
-    CONVERSATION_KEPT, FOLLOW_UPS_MAX, RUNS_MAX, STATE_BYTES_MAX, State, StateError, StoredState,
-    WINDOW, WINDOW_RESERVE,
+    CONVERSATION_KEPT, DISCLOSURE_LAPSE, FOLLOW_UPS_MAX, RUNS_MAX, STATE_BYTES_MAX, State,
+    StateError, StoredState, WINDOW, WINDOW_RESERVE,
 };
 pub use self::stop_words::{Command, StopWords};
 pub use self::then::{

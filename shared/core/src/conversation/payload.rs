@@ -26,8 +26,8 @@ const DIVIDER: char = ':';
 /// most, which are 256 bytes.
 pub const CAMPAIGN_BYTES_MAX: usize = 256;
 
-/// What began a conversation: a comment, or a message of the person's. Conversations of one person
-/// are told apart by it.
+/// What began a conversation: a comment, a message of the person's, or an outbound run. Conversations
+/// of one person are told apart by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Origin(u64);
@@ -36,6 +36,11 @@ impl Origin {
     /// The origin for the id of a comment, or of a message (`mid`).
     pub fn new(id: &str) -> Self {
         Self(seed(&["origin", id]))
+    }
+
+    /// The origin for an outbound run of a campaign.
+    pub fn of_run(campaign: &CampaignId, run: &str) -> Self {
+        Self(seed(&["run", campaign.as_str(), run]))
     }
 
     /// Wraps the number that [`Self::as_u64`] has returned.

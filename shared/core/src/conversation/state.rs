@@ -20,6 +20,11 @@ pub const WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// refused.
 pub const WINDOW_RESERVE: Duration = Duration::from_secs(600);
 
+/// How long a disclosure holds. After it the next message begins with one again. Meta asks for it after
+/// a «significant lapse of time» and names no length. This one is counted from the disclosure and not
+/// from the last message, so that messages without one cost no write.
+pub const DISCLOSURE_LAPSE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// How long a conversation is known after its opening. Until then each of its messages is sent at
 /// most once; a tap on a button of an older one is too old for anything. It is as long as an answer to
 /// a comment counts where a campaign does not say, so whoever is not remembered may comment again.
@@ -52,12 +57,23 @@ pub struct State {
     pub(super) started_at: Option<Timestamp>,
     /// Until when a human has taken over.
     pub(super) human_until: Option<Timestamp>,
+    /// The latest disclosure, unless it is known not to have arrived.
+    pub(super) disclosed: Option<Disclosed>,
     /// Conversations that began up to this instant may have been dropped.
     pub(super) dropped_until: Option<Timestamp>,
     /// Hashes of the ids of messages that a conversation has used, the oldest first.
     pub(super) used: Vec<u64>,
     /// The conversations, in the order in which they became known.
     pub(super) runs: Vec<Run>,
+}
+
+/// A message that began with the account's disclosure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Disclosed {
+    /// A hash of the key of its send.
+    pub(super) by: u64,
+    /// When its first call was about to be made.
+    pub(super) at: Timestamp,
 }
 
 /// One conversation: a campaign and what began it.
@@ -196,6 +212,14 @@ impl State {
         self.human_until.filter(|&until| now < until)
     }
 
+    /// Whether the next message has to begin with the account's disclosure: it is the first one, the
+    /// first in [`DISCLOSURE_LAPSE`], or the first after a human has had the thread.
+    pub(super) fn needs_disclosure(&self, now: Timestamp) -> bool {
+        let is_since_human = |at: Timestamp| self.human_until.is_none_or(|until| until <= at);
+        let holds = |Disclosed { at, .. }| now < at + DISCLOSURE_LAPSE && is_since_human(at);
+        !self.disclosed.is_some_and(holds)
+    }
+
     /// The instant from which the item is not needed any more; `None` where it is kept for ever,
     /// because the person has asked to be left alone.
     pub fn expires_at(&self) -> Option<Timestamp> {
@@ -207,7 +231,8 @@ impl State {
         let window = self.last_inbound.map(|at| at + WINDOW);
         // A webhook may tell of a STOP late, which a START has undone.
         let started = self.started_at.map(|at| at + CONVERSATION_KEPT);
-        let others = [dropped, window, self.human_until, started];
+        let disclosed = self.disclosed.map(|disclosed| disclosed.at + DISCLOSURE_LAPSE);
+        let others = [dropped, window, self.human_until, started, disclosed];
         runs.chain(others.into_iter().flatten()).max().or(Some(Timestamp::EPOCH))
     }
 
@@ -331,6 +356,8 @@ struct StateV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     human: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    disclosed: Option<Disclosed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     dropped: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     used: Vec<u64>,
@@ -394,6 +421,7 @@ impl From<&State> for StoredState {
             stop: state.stopped_at,
             start: state.started_at,
             human: state.human_until,
+            disclosed: state.disclosed,
             dropped: state.dropped_until,
             used: state.used.clone(),
             runs: state.runs.iter().map(run).collect(),
@@ -436,6 +464,7 @@ impl TryFrom<StoredState> for State {
             stopped_at: stored.stop,
             started_at: stored.start,
             human_until: stored.human,
+            disclosed: stored.disclosed,
             dropped_until: stored.dropped,
             used: stored.used,
             runs: stored.runs.into_iter().map(run).collect(),
@@ -485,6 +514,7 @@ mod tests {
             stopped_at: at,
             started_at: at,
             human_until: at,
+            disclosed: Some(Disclosed { by: u64::MAX, at: Timestamp::NEVER }),
             dropped_until: at,
             used: vec![u64::MAX; USED_MAX],
             runs: (0..RUNS_MAX).map(run).collect(),
@@ -533,9 +563,14 @@ mod tests {
                 { "campaign": "f", "origin": 1, "begun": 1, "place": "ended", "since": 1 },
             ],
         });
-        let read: StoredState = serde_json::from_value(stored.clone()).unwrap();
-        let state = State::try_from(read).unwrap();
-        assert_eq!(serde_json::to_value(StoredState::from(&state)).unwrap(), stored);
+        // Since there are disclosures, it tells of the latest one.
+        let mut disclosed = stored.clone();
+        disclosed["disclosed"] = json!({ "by": 22, "at": 23 });
+        for stored in [stored, disclosed] {
+            let read: StoredState = serde_json::from_value(stored.clone()).unwrap();
+            let state = State::try_from(read).unwrap();
+            assert_eq!(serde_json::to_value(StoredState::from(&state)).unwrap(), stored);
+        }
     }
 
     #[test]
@@ -571,6 +606,20 @@ mod tests {
         assert!(state(Some(1), Some(1)).is_stopped(), "in doubt, they are left alone");
         assert_eq!(state(Some(1), None).expires_at(), None, "a STOP is kept");
         assert!(state(Some(1), Some(2)).expires_at().is_some());
+    }
+
+    #[test]
+    fn a_disclosure_holds_for_a_week_or_until_a_human_has_written() {
+        let mut state = State::default();
+        assert!(state.needs_disclosure(NOW));
+        state.disclosed = Some(Disclosed { by: 1, at: NOW });
+        let ends_at = NOW + DISCLOSURE_LAPSE;
+        assert!(!state.needs_disclosure(ends_at - MINUTE) && state.needs_disclosure(ends_at));
+        assert_eq!(state.expires_at(), Some(ends_at), "it is known for as long as it holds");
+        state.human_until = Some(NOW);
+        assert!(!state.needs_disclosure(NOW + MINUTE), "the human was before it");
+        state.human_until = Some(NOW + MINUTE);
+        assert!(state.needs_disclosure(NOW + MINUTE));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use super::payload::Step;
 use super::state::FOLLOW_UPS_MAX;
 use super::stop_words::{Command, StopWords};
 use crate::content::{
-    BUTTON_TEXT_UNITS_MAX, Button, Draft, DraftError, Fault, Faults, check_text, check_title,
+    BUTTON_TEXT_UNITS_MAX, Button, Disclosure, DisclosureError, Draft, DraftError, Fault, Faults,
+    check_text, check_title,
 };
 use crate::keyword::{Comment, Keyword, Matching};
 use crate::message::Template;
@@ -326,6 +327,29 @@ impl Then {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Adds what is wrong with its messages behind a disclosure: any of them may be the first after
+    /// a human has written.
+    pub fn check_behind(&self, disclosure: &Disclosure, faults: &mut Faults<DisclosureError>) {
+        let Self { answer: _, follow, email, deliver, follow_up } = self;
+        if let Some(gate) = follow {
+            faults.field("follow", |faults| {
+                faults.items("ask", &gate.ask, |faults, text| {
+                    faults.add_from(disclosure.check_button_text(text));
+                });
+            });
+        }
+        if let Some(question) = email {
+            faults.field("email", |faults| {
+                disclosure.check_texts("ask", &question.ask, faults);
+                disclosure.check_texts("again", &question.again, faults);
+            });
+        }
+        faults.items("deliver", deliver, |faults, draft| disclosure.check(draft, faults));
+        faults.items("follow_up", follow_up, |faults, follow_up| {
+            disclosure.check_texts("messages", &follow_up.messages, faults);
+        });
     }
 
     /// Returns all texts that may have placeholders.

@@ -17,6 +17,8 @@ pub enum Unwanted {
     TakenOver(Timestamp),
     /// The conversation has moved on without it.
     Overtaken,
+    /// Nothing shows that the person's window is open.
+    WindowClosed,
 }
 
 impl State {
@@ -29,6 +31,15 @@ impl State {
             return Err(Unwanted::Stopped);
         }
         self.taken_over_until(now).map_or(Ok(()), |until| Err(Unwanted::TakenOver(until)))
+    }
+
+    /// Whether a message that nobody has asked for may be sent now, and until when.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn may_reach_out(&self, now: Timestamp) -> Result<Timestamp, Unwanted> {
+        self.may_begin(now)?;
+        self.closes_at().filter(|&closes_at| now < closes_at).ok_or(Unwanted::WindowClosed)
     }
 
     /// Whether a message of a conversation is still to be sent. A message of the delivery always
@@ -76,7 +87,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::Due;
+    use super::super::state::{Due, WINDOW, WINDOW_RESERVE};
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
@@ -124,6 +135,21 @@ mod tests {
         assert_eq!(stopped.may_begin(NOW), Err(Unwanted::Stopped));
         assert_eq!(wants(&taken_over), Err(Unwanted::TakenOver(until)));
         assert_eq!(taken_over.may_begin(until), Ok(()));
+    }
+
+    #[test]
+    fn nobody_is_written_to_unasked_outside_a_window_that_is_known() {
+        let mut state = State::default();
+        assert_eq!(state.may_reach_out(NOW), Err(Unwanted::WindowClosed));
+        state.hear(NOW);
+        let closes_at = NOW + WINDOW - WINDOW_RESERVE;
+        assert_eq!(state.may_reach_out(NOW), Ok(closes_at));
+        assert_eq!(state.may_reach_out(closes_at), Err(Unwanted::WindowClosed));
+        let until = NOW + super::super::TAKEOVER;
+        let taken_over = State { human_until: Some(until), ..state.clone() };
+        assert_eq!(taken_over.may_reach_out(NOW), Err(Unwanted::TakenOver(until)));
+        let stopped = State { stopped_at: Some(NOW), ..state };
+        assert_eq!(stopped.may_reach_out(NOW), Err(Unwanted::Stopped));
     }
 
     #[test]

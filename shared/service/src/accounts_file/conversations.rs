@@ -1,6 +1,7 @@
 //! What a file sets for an account's conversations: every rule that its words break.
 
 use spillway_core::campaign::Campaign;
+use spillway_core::content::{Disclosure, Fault};
 use spillway_core::conversation::Command;
 use spillway_core::keyword::Keyword;
 
@@ -50,6 +51,36 @@ pub(super) fn check(
     if settings.leads_for.is_some_and(|span| !LEADS_FORS.contains(&span)) {
         mistakes.add(place.field("leads_for").span(), Reason::LeadsFor);
     }
+}
+
+/// Reads the disclosure of an account, and checks the messages of its campaigns behind it. `None` if
+/// the file names none.
+pub(super) fn disclosure(
+    text: Option<&str>,
+    campaigns: &[(&Campaign, Place<'_>)],
+    place: Place<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Option<Disclosure>> {
+    let text = text?;
+    if text.is_empty() {
+        return Some(None);
+    }
+    let disclosure = match Disclosure::parse(text) {
+        Ok(disclosure) => disclosure,
+        Err(error) => {
+            mistakes.add(place.field("disclosure").span(), error);
+            return None;
+        }
+    };
+    for (campaign, place) in campaigns {
+        for Fault { path, error } in campaign.faults_behind(&disclosure) {
+            let (value, table) = place.along(&path);
+            let spans = [value, table, *place].map(Place::span);
+            let span = spans.into_iter().find(|span| !span.is_empty());
+            mistakes.add(span.unwrap_or_default(), error);
+        }
+    }
+    Some(Some(disclosure))
 }
 
 /// Whether a campaign asks for the word as an answer.

@@ -90,6 +90,11 @@ pub(super) struct Entry {
     /// which is the default.
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub(super) leads_for: Option<Span>,
+    /// What is put before the first message to a person, the first in seven days, and the first after a
+    /// human had the thread: at most 300 bytes, such as `Automated message`. `""` is none, which is the
+    /// default.
+    #[cfg_attr(feature = "schema", schemars(length(max = 300)))]
+    pub(super) disclosure: Option<String>,
     /// Its campaigns.
     #[serde(default)]
     pub(super) campaign: Vec<Campaign>,

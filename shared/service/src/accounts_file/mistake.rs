@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use spillway_core::campaign::CampaignError;
+use spillway_core::content::DisclosureError;
 use spillway_core::conversation::ThenError;
 use spillway_core::id::{AccountId, CampaignId, MediaId};
 use spillway_core::message::{TemplateError, VALUE_BYTES_MAX};
@@ -157,6 +158,13 @@ pub enum Reason {
     /// E-mail addresses would be kept for too short or too long.
     #[error("`leads_for` is from 1d to 1100d")]
     LeadsFor,
+    /// A disclosure that cannot be sent, or a message of the file that is too long behind it.
+    #[error(transparent)]
+    Disclosure(#[from] DisclosureError),
+    /// A campaign with a message that is too long behind the disclosure that is stored, or a stored
+    /// campaign with one.
+    #[error("campaign `{0}`, `{1}`: {2}")]
+    LongBehind(CampaignId, String, DisclosureError),
     /// A keyword that contains an exception.
     #[error("`{0}` contains the exception `{1}`: no comment could match by it")]
     ContainsException(String, String),

@@ -107,6 +107,7 @@ impl Refused<'_> {
             "once_for" => text("90d"),
             "takeover" => text("12h"),
             "leads_for" => text("400d"),
+            "disclosure" => text("Automated message"),
             "stop_words" | "start_words" if self.is_item => "each of them in quotes".to_owned(),
             "stop_words" => "a list in brackets, such as [\"basta\"]".to_owned(),
             "start_words" => "a list in brackets, such as [\"go on\"]".to_owned(),

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use spillway_core::budget::Budget;
 use spillway_core::campaign::Running;
+use spillway_core::content::Disclosure;
 use spillway_core::hold::{HoldCause, REASON_BYTES_MAX};
 use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::journal::{Event, JournalEntry};
@@ -87,6 +88,8 @@ pub struct AccountView {
     pub takeover_s: u64,
     /// For how many seconds e-mail addresses are kept.
     pub leads_for_s: u64,
+    /// What is put before the first message to a person, if anything is.
+    pub disclosure: Option<Disclosure>,
     /// Its campaigns.
     pub campaigns: Vec<RunningView>,
     /// What it is, as its status says.
@@ -422,6 +425,7 @@ impl AccountView {
             start_words: account.conversations.start_words.clone(),
             takeover_s: account.conversations.takeover.as_secs(),
             leads_for_s: account.conversations.leads_for.as_secs(),
+            disclosure: account.conversations.disclosure.clone(),
             campaigns: campaigns.collect(),
             state,
             holds: holds(budget, now),
@@ -471,6 +475,7 @@ pub fn conversation_differences(
             ("start_words", words(&of.start_words)),
             ("takeover", span::format(of.takeover)),
             ("leads_for", span::format(of.leads_for)),
+            ("disclosure", of.disclosure.as_ref().map_or("none".into(), ToString::to_string)),
         ]
     };
     let pairs = fields(before).into_iter().zip(fields(after));

@@ -180,6 +180,11 @@ fn said(event: &Event, times: &Times) -> String {
         }
         Event::CampaignPaused { campaign } => format!("campaign `{campaign}` was paused by hand"),
         Event::CampaignResumed { campaign } => format!("campaign `{campaign}` was resumed by hand"),
+        Event::CampaignSent { campaign, run, people, operator } => {
+            let people = *people as usize;
+            let people = if people == 1 { "1 person".into() } else { format!("{people} people") };
+            format!("{operator} sends campaign `{campaign}`, run `{run}`, to {people}")
+        }
         Event::CampaignRemoved { campaign } => {
             format!("campaign `{campaign}` was removed by hand; what waited for it is cancelled")
         }

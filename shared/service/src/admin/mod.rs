@@ -12,6 +12,7 @@
 //! | [`matching`] | tells which campaign would answer a comment, and why |
 //! | [`sends`], [`send_view`], [`wait`] | finds, cancels, retries and forgets sends, shows them and why they wait |
 //! | [`dead_letters`] | moves dead letters back, or drops them |
+//! | [`outbound`] | sends a campaign to a list of people |
 //! | [`leads`] | opens the e-mail addresses that people gave |
 //! | [`misses`] | shows which comments matched nothing, and why |
 //! | [`overview`], [`status`], [`events`] | shows what accounts are doing, and what happened |
@@ -28,6 +29,7 @@ pub(crate) mod instant;
 pub mod leads;
 pub mod matching;
 pub mod misses;
+pub mod outbound;
 pub mod overview;
 pub mod plan;
 mod refusal;
@@ -48,6 +50,7 @@ use self::accounts::AccountAdmin;
 pub use self::instant::rfc3339;
 use self::leads::LeadAdmin;
 use self::misses::MissAdmin;
+use self::outbound::OutboundAdmin;
 use self::overview::Overviews;
 pub use self::refusal::RefusalView;
 use self::sends::SendAdmin;
@@ -60,6 +63,8 @@ pub struct Admin {
     pub accounts: AccountAdmin,
     /// Operations on sends.
     pub sends: Arc<SendAdmin>,
+    /// Campaigns that are sent to lists of people.
+    pub outbound: OutboundAdmin,
     /// What accounts are doing.
     pub overviews: Overviews,
     /// Comments that matched nothing.

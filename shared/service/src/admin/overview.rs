@@ -129,6 +129,14 @@ pub struct Backlog {
     pub extent: Extent,
 }
 
+/// When new sends will go.
+pub(super) enum Reach {
+    /// In the order given; `None` for one that would be too late.
+    Expected(Vec<Option<Timestamp>>),
+    /// Never, before somebody does something: why.
+    Held(String),
+}
+
 /// The DMs of a campaign that wait.
 pub type OfCampaign = (CampaignId, u32);
 
@@ -274,6 +282,29 @@ impl Overviews {
         Ok(Some(Wait::of(send, &seen.facts(), plan.opens_at, before, expected_at, now)))
     }
 
+    /// Says when each of `sends` will probably go that were parked at `now`, in their order, behind all
+    /// that waits already; `None` where the account is not connected.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    pub(super) async fn reach<'a>(
+        &self,
+        id: &AccountId,
+        sends: impl Iterator<Item = &'a PendingSend>,
+        now: Timestamp,
+    ) -> Result<Option<Reach>, StoreError> {
+        let Some(mut seen) = self.look(id, now).await? else { return Ok(None) };
+        let before = seen.waiting.len();
+        seen.waiting.extend(sends.map(Listed::of));
+        let plan = seen.plan(now);
+        if plan.opens_at == Timestamp::NEVER {
+            let why = seen.facts().holding(now).map(|why| why.to_string());
+            return Ok(Some(Reach::Held(why.unwrap_or_default())));
+        }
+        let mut expected = plan.of(&seen.waiting).at;
+        Ok(Some(Reach::Expected(expected.split_off(before))))
+    }
+
     async fn look(&self, id: &AccountId, now: Timestamp) -> Result<Option<Seen>, StoreError> {
         let Some(account) = self.accounts.load(id).await? else { return Ok(None) };
         let (budget, app, cursor, record, token, (waiting, extent), told) = futures::try_join!(
@@ -349,10 +380,7 @@ impl Overviews {
             let entries = self.sends.entries(&ids, Read::Eventual).await?;
             for ((batch, line), entry) in due.into_iter().zip(entries) {
                 if let Some(send) = entry.waiting_at(&batch.key_of(line)) {
-                    let send = line.stands(send);
-                    let PendingSend { class, order, not_before, deadline, stage, .. } = send;
-                    let (campaign, key) = (send.content.campaign, send.id.key);
-                    found.push(Listed { key, class, campaign, order, not_before, deadline, stage });
+                    found.push(Listed::of(&line.stands(send)));
                 }
             }
             if batches.len() < BATCHES {
@@ -373,6 +401,14 @@ struct Listed {
     not_before: Option<Timestamp>,
     deadline: Timestamp,
     stage: Stage,
+}
+
+impl Listed {
+    fn of(send: &PendingSend) -> Self {
+        let &PendingSend { class, order, not_before, deadline, stage, .. } = send;
+        let (campaign, key) = (send.content.campaign.clone(), send.id.key.clone());
+        Self { key, class, campaign, order, not_before, deadline, stage }
+    }
 }
 
 /// All that was read of an account.

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use spillway_core::campaign::{Campaign, Campaigns};
+use spillway_core::content::{Disclosure, Fault};
 use spillway_core::id::CampaignId;
 use spillway_core::rules::Rules;
 use spillway_core::time::Timestamp;
@@ -136,6 +137,13 @@ pub fn plan(
         accounts_file::check_together(wanted.campaigns.iter().chain(left))
             .map_err(|much| Reason::TooMuch(stored.id.clone(), much))?;
     }
+    let conversations = wanted.conversations.over(&stored.conversations);
+    if let Some(disclosure) = &conversations.disclosure {
+        let left = others.iter().filter(|_| unnamed == Unnamed::Stay).copied();
+        for campaign in wanted.campaigns.iter().chain(left) {
+            check_behind(disclosure, campaign)?;
+        }
+    }
     let left = others.iter().filter(|_| unnamed == Unnamed::Stay).copied();
     let (order, is_reordered) =
         order(&stored.campaigns, wanted.campaigns.iter().chain(left).cloned().collect());
@@ -146,9 +154,19 @@ pub fn plan(
     let rules = wanted.given.applied_to(&stored.rules, now);
     let rules = rules.map_err(|error| Reason::Limits(stored.id.clone(), error))?;
     let rules = Some(rules).filter(|rules| *rules != stored.rules);
-    let conversations = wanted.conversations.over(&stored.conversations);
     let conversations = Some(conversations).filter(|new| *new != stored.conversations);
     Ok(Plan { campaigns, rules, conversations, order, is_reordered })
+}
+
+/// Checks that no message of a campaign is too long behind the account's disclosure. The file may name
+/// one of the two, and the other be stored.
+fn check_behind(disclosure: &Disclosure, campaign: &Campaign) -> Result<(), Reason> {
+    let Some(Fault { path, error }) = campaign.faults_behind(disclosure).into_iter().next() else {
+        return Ok(());
+    };
+    let way: String = path.iter().map(ToString::to_string).collect();
+    let way = way.trim_start_matches('.').to_owned();
+    Err(Reason::LongBehind(campaign.id.clone(), way, error))
 }
 
 /// Returns the ids of `then`, and whether those that are stored have another order among them now.
@@ -223,6 +241,24 @@ messages = ["Hello"]
 
     fn planned(text: &str, unnamed: Unnamed) -> Plan {
         plan(&stored(FILE), &wanted(text), unnamed, NOW).unwrap()
+    }
+
+    #[test]
+    fn a_message_fits_behind_the_disclosure_whichever_of_them_is_stored() {
+        let long = FILE.replace("\"Hello\"", &format!("\"{}\"", "x".repeat(990)));
+        let disclosed = |text: &str| text.replacen("\n", "\ndisclosure = \"I am a bot.\"\n", 1);
+        let refused = |stored: &Account, text: &str| {
+            plan(stored, &wanted(text), Unnamed::Stay, NOW).unwrap_err().to_string()
+        };
+        let mut account = stored(FILE);
+        account.conversations = wanted(&disclosed(FILE)).conversations.over(&Default::default());
+        let said = "campaign `link`, `messages[0]`: behind the account's `disclosure` the text can end \
+                    1003 bytes long, and Meta takes 1000: shorten one of them";
+        assert_eq!(refused(&account, &long), said);
+        let (first, _) = FILE.split_once("[[account.campaign]]\nid = \"link\"").unwrap();
+        assert_eq!(refused(&stored(&long), &disclosed(first)), said);
+        let none = disclosed(&long).replace("I am a bot.", "");
+        assert!(plan(&account, &wanted(&none), Unnamed::Stay, NOW).is_ok());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use spillway_core::campaign::Campaign;
-use spillway_core::content::Draft;
+use spillway_core::content::{Draft, Message};
 use spillway_core::conversation::Unwanted;
 use spillway_core::id::RecipientId;
 use spillway_core::message::Template;
@@ -52,6 +52,7 @@ impl Deliver {
         let reason = match unwanted {
             Unwanted::Stopped => CancelReason::Stopped,
             Unwanted::Overtaken => CancelReason::Overtaken,
+            Unwanted::WindowClosed => return Err(Resolution::Finish(Outcome::Expired)),
             // What the conversation goes on with follows when the person acts again.
             Unwanted::TakenOver(_) if send.turn.is_some() => CancelReason::TakenOver,
             Unwanted::TakenOver(until) => {
@@ -139,6 +140,38 @@ impl Deliver {
                 error!(send = %send.id, %error, "what follows is not noted");
                 Err(Resolution::Requeue(Retry::Untried, UNREACHABLE_WAIT))
             }
+        }
+    }
+
+    /// Puts the account's disclosure before a message that has to begin with it. It then counts as
+    /// given, so it is asked about last, right before the call.
+    pub(super) async fn disclosed(
+        &self,
+        account: &Account,
+        claimed: &mut Claimed,
+        message: Message,
+    ) -> Result<Message, Resolution> {
+        let discloses = self.endings.converse.discloses(account, &claimed.send).await;
+        claimed.discloses = discloses.map_err(|error| {
+            error!(send = %claimed.send.id, %error, "not known whether to disclose: put off");
+            Resolution::Requeue(Retry::Untried, UNREACHABLE_WAIT)
+        })?;
+        let disclosure = account.conversations.disclosure.as_ref().filter(|_| claimed.discloses);
+        Ok(match disclosure {
+            Some(disclosure) => disclosure.before(message),
+            None => message,
+        })
+    }
+
+    /// Notes that the person has not read the disclosure of a message that did not reach them.
+    pub(super) async fn note_undisclosed(
+        &self,
+        account: &Account,
+        claimed: &Claimed,
+        resolution: &Resolution,
+    ) {
+        if claimed.discloses && !resolution.may_have_arrived() {
+            self.endings.converse.not_disclosed(account, &claimed.send).await;
         }
     }
 

@@ -114,7 +114,9 @@ impl Deliver {
                 let author = |reply: &CommentItem| reply.from.as_ref()?.id.clone();
                 let texts = || {
                     let campaign = account.campaigns.get(&send.content.campaign);
-                    campaign.map(|campaign| fill_all(campaign, send, None)).unwrap_or_default()
+                    campaign
+                        .map(|campaign| fill_all(account, campaign, send, None))
+                        .unwrap_or_default()
                 };
                 let is_own = |reply: &&CommentItem| match author(reply) {
                     Some(author) => author.as_str() == account.id.as_str(),
@@ -165,7 +167,7 @@ impl Deliver {
                 return Reading::Nothing;
             }
         };
-        let texts = fill_all(campaign, send, links.as_ref());
+        let texts = fill_all(account, campaign, send, links.as_ref());
         match Reading::of(attempt, &listed, conversation.is_whole, &texts) {
             // Their DM for another comment may have the same text.
             Reading::Found(_) if campaign.once(send.trigger()).per == OncePer::Comment => {

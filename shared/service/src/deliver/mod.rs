@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use futures::future::join_all;
 use spillway_core::budget::{Denial, DenialReason};
 use spillway_core::campaign::{Campaign, Overflow};
-use spillway_core::content::{Draft, Message, Tracking};
+use spillway_core::content::{Disclosure, Draft, Message, Tracking};
 use spillway_core::feedback::Feedback;
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, RecipientId};
@@ -505,6 +505,7 @@ impl Deliver {
         let Claimed { send, variant, .. } = &claimed;
         let unused = match called {
             Err(NotSent::Uncalled(resolution)) => {
+                self.note_undisclosed(account, &claimed, &resolution).await;
                 self.apply(account, &claimed, resolution, None).await;
                 1
             }
@@ -530,6 +531,7 @@ impl Deliver {
                 if let Resolution::Finish(Outcome::Sent { .. }) = resolution {
                     info!(send = %send.id, "sent: an earlier attempt had arrived");
                 }
+                self.note_undisclosed(account, &claimed, &resolution).await;
                 let error = failed.meta_error();
                 self.apply(account, &claimed, resolution, error.as_ref()).await;
                 u32::from(ruling == Ruling::Untried)
@@ -548,7 +550,10 @@ impl Deliver {
         let claim = Step::Claim { lease_until: lease_until(deadline) };
         let called_at = self.clock.now();
         match self.sends.step(task, claim, called_at.into()).await {
-            Ok(Some(send)) => Ok(Claimed { task: task.renewed(&send), send, variant, called_at }),
+            Ok(Some(send)) => {
+                let task = task.renewed(&send);
+                Ok(Claimed { task, send, variant, called_at, discloses: false })
+            }
             Ok(None) => {
                 info!(send = %task.send, epoch = task.epoch, "not ours to send: moved on");
                 Err(Fate::Done)
@@ -579,9 +584,7 @@ impl Deliver {
             error!(send = %claimed.send.id, %error, "its links cannot be written: put off");
             Resolution::Requeue(Retry::Untried, UNREACHABLE_WAIT)
         })?;
-        claimed.called_at = self.clock.now();
-        let Claimed { task, send, variant, .. } = &*claimed;
-        let variant = *variant;
+        let Claimed { send, variant, .. } = &*claimed;
         if !send.may_be_called() {
             // An earlier version would have repeated it blindly.
             return Err(Resolution::Unknown.into());
@@ -589,13 +592,16 @@ impl Deliver {
         if !self.has_time(deadline) {
             return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT).into());
         }
-        let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
-        let message = fill(&campaign, variant, send, profile.as_ref(), links.as_ref());
+        let message = fill(&campaign, *variant, send, profile.as_ref(), links.as_ref());
         let Some(message) = message else {
             let reason = CancelReason::CampaignRemoved;
             return Err(Resolution::Finish(Outcome::Cancelled { reason }).into());
         };
-        let addressee = addressee(send)?;
+        let message = self.disclosed(account, claimed, message).await?;
+        claimed.called_at = self.clock.now();
+        let Claimed { task, send, variant, .. } = &*claimed;
+        let (addressee, variant) = (addressee(send)?, *variant);
+        let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
         let stamp = Stamp { key: send.id.key.clone(), variant: u8::try_from(variant).ok() };
         let stamp = stamp.encode();
         let call = async || match addressee {
@@ -640,7 +646,7 @@ impl Deliver {
         }
         let Some(linker) = self.links.linker().await? else { return Ok(None) };
         let (account, person) = (account.id.clone(), person.clone());
-        let origin = send.turn.map_or_else(|| send.origin(), |turn| turn.origin);
+        let origin = send.origin();
         Ok(Some(MessageLinks { linker, owner: LinkOwner { account, person, origin } }))
     }
 
@@ -877,6 +883,8 @@ struct Claimed {
     variant: usize,
     /// When its call began.
     called_at: Timestamp,
+    /// Whether its message begins with the account's disclosure.
+    discloses: bool,
 }
 
 /// Why a claimed send was not sent.
@@ -929,10 +937,22 @@ fn fill(
     Some(drafts[variant].fill(values(send, profile, links), &payload(send)))
 }
 
-/// Every text that a send may have, as far as its names are known.
-fn fill_all(campaign: &Campaign, send: &PendingSend, links: Option<&MessageLinks>) -> Vec<String> {
+/// Every text that a send may have, as far as its names are known: with the account's disclosure, and
+/// without.
+fn fill_all(
+    account: &Account,
+    campaign: &Campaign,
+    send: &PendingSend,
+    links: Option<&MessageLinks>,
+) -> Vec<String> {
     let fill = |draft: &Draft| draft.fill(values(send, None, links), "").text().to_owned();
-    campaign.drafts(send.content.step).iter().map(fill).collect()
+    let plain: Vec<String> = campaign.drafts(send.content.step).iter().map(fill).collect();
+    let disclosure = account.conversations.disclosure.iter().filter(|_| !send.class.is_public());
+    let before = |disclosure: &Disclosure| {
+        plain.iter().map(|text| disclosure.before_text(text)).collect::<Vec<_>>()
+    };
+    let disclosed: Vec<String> = disclosure.flat_map(before).collect();
+    [plain, disclosed].concat()
 }
 
 fn values<'a>(

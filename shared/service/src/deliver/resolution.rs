@@ -28,6 +28,15 @@ pub(super) enum Resolution {
 }
 
 impl Resolution {
+    /// Whether the call may have reached the person.
+    pub(super) const fn may_have_arrived(&self) -> bool {
+        use Outcome::{Failed, Sent};
+        matches!(
+            self,
+            Self::Unknown | Self::Finish(Sent { .. } | Failed { reason: FailReason::Unknown })
+        )
+    }
+
     /// After Meta accepted the text of this variant.
     pub(super) fn sent(sent: Sent, variant: usize) -> Self {
         Self::Finish(Outcome::Sent {

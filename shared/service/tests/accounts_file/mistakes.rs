@@ -235,6 +235,21 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "terms = { tier = 2",
+        "disclosure = \" \"\nterms = { tier = 2",
+        "line 15: the disclosure is blank: write a text, or \"\" for none",
+    ),
+    (
+        "terms = { tier = 2",
+        "disclosure = \"Bot\\u0007\"\nterms = { tier = 2",
+        "line 15: the disclosure has a control character: write it as people shall read it",
+    ),
+    (
+        "terms = { tier = 2",
+        "disclosure = 7\nterms = { tier = 2",
+        "line 15: `disclosure` is 7: write a text in quotes, such as \"Automated message\"",
+    ),
+    (
+        "terms = { tier = 2",
         "takeover = \"soon\"\nterms = { tier = 2",
         "line 15: `soon` is not a length of time: write `10m`, `24h` or `1d`",
     ),
@@ -504,6 +519,19 @@ fn a_message_that_can_become_too_long_for_meta_is_refused() {
         "line 29: the message can become 1065 bytes long and Meta takes 1000: shorten it (accented \
          letters and emoji take 2 to 4 bytes each)"
     );
+}
+
+#[test]
+fn a_message_that_can_become_too_long_behind_the_disclosure_is_refused() {
+    let text = GOOD
+        .replace("Thanks!", &"x".repeat(990))
+        .replace("terms = { tier = 2", "disclosure = \"I am a bot.\"\nterms = { tier = 2");
+    assert_eq!(
+        said(&text),
+        "line 30: behind the account's `disclosure` the text can end 1003 bytes long, and Meta takes \
+         1000: shorten one of them"
+    );
+    assert_eq!(said(&text.replace("I am a bot.", "")), "accepted");
 }
 
 #[test]

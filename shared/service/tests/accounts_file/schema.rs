@@ -51,7 +51,7 @@ id = "17841400000000002"
 
 /// Words from the reasons that a schema cannot know: they concern two values together, or what a
 /// text says.
-const BEYOND: [&str; 56] = [
+const BEYOND: [&str; 59] = [
     "is the next post alone",
     "cannot choose a",
     "needs a post, and a",
@@ -91,6 +91,9 @@ const BEYOND: [&str; 56] = [
     "is an `answer` of a campaign",
     "`takeover` is from 1m to 30d",
     "`leads_for` is from 1d to 1100d",
+    "the disclosure is blank",
+    "before its subtitle",
+    "the disclosure has a control character",
     "ends everything for the person",
     "`{name}` is not known",
     "`{word}` is not known",

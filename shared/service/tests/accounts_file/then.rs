@@ -37,6 +37,11 @@ messages = ["Thanks!"]
 /// What is replaced in the good file, by what, and what is then said.
 pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
+        "stop_words = [\"basta\"]",
+        "disclosure = \"I am a bot. I answer for Ana, who reads what you write here each morning.\"",
+        "line 17: a card has the account's `disclosure` before its subtitle, which can end 82 characters long, and Meta takes 80: shorten one of them, or write a text with buttons",
+    ),
+    (
         "answer = [\"yes\", \"sí\"]",
         "answers = [\"yes\"]",
         "line 11: `answers` is not known here. Is it `answer`? There are `answer`, `follow`, `email`, `deliver` and `follow_up`",

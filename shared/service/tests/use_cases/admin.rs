@@ -24,6 +24,7 @@ use spillway_service::admin::accounts::AccountAdmin;
 use spillway_service::admin::connect::{Connection, NewSettings};
 use spillway_service::admin::leads::LeadAdmin;
 use spillway_service::admin::misses::MissAdmin;
+use spillway_service::admin::outbound::OutboundAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::sends::{Ledger, Part, RetryError, SendAdmin, Stored};
 use spillway_service::admin::{Admin, AdminError};
@@ -202,6 +203,15 @@ fn admin(world: &Arc<World>) -> Admin {
             clock: world.clone(),
         },
         sends,
+        outbound: OutboundAdmin {
+            conversations: ports.clone(),
+            sends: Arc::new(NoSends),
+            backlogs: ports.clone(),
+            journal: ports.clone(),
+            ids: Arc::new(GrantIds::new(1)),
+            clock: world.clone(),
+            check: Arc::default(),
+        },
         overviews: Overviews {
             accounts: world.clone(),
             budgets: ports.clone(),

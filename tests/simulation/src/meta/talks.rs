@@ -2,12 +2,13 @@
 //! never, give an address, write STOP, or are written to by a human. What reaches them is judged by
 //! what they did, whatever Spillway has stored of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use spillway_core::content::{Action, Message};
-use spillway_core::conversation::{Follows, Then, Unknown, Unless};
+use spillway_core::conversation::{DISCLOSURE_LAPSE, Follows, Then, Unknown, Unless};
 use spillway_core::id::{AccountId, RecipientId, SendId};
 use spillway_core::seed::seed;
+use spillway_core::send::PendingSend;
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::Profile;
 use spillway_meta::webhook::Echo;
@@ -17,7 +18,7 @@ use spillway_meta::webhook::conversation::{
 
 use super::{Ask, Nature, millis};
 use crate::dice::Dice;
-use crate::scenario::{AccountPlan, Post, Theme, Told, Trouble};
+use crate::scenario::{AccountPlan, DISCLOSURE, Order, Post, Theme, Told, Trouble};
 use crate::world::World;
 
 /// What people do, and what has reached them.
@@ -28,6 +29,8 @@ pub(super) struct Talks {
     acts: BTreeMap<String, Act>,
     /// What is yet to be told.
     posts: Vec<Post>,
+    /// People to whom a call had no clear answer.
+    doubted: BTreeSet<RecipientId>,
 }
 
 /// Somebody who is written to.
@@ -35,6 +38,8 @@ struct Talker {
     temper: Temper,
     /// What has reached them: when, and its step.
     got: Vec<(u64, String)>,
+    /// When each of these reached them, and whether it began with the disclosure.
+    disclosed: Vec<(u64, bool)>,
     /// From when on they follow the account.
     follows_at: Option<u64>,
     /// How often they were asked to follow.
@@ -101,6 +106,9 @@ const WINDOW: u64 = 24 * HOUR;
 /// For how long a human who writes has the thread.
 const TAKEOVER: u64 = 12 * HOUR;
 
+/// How much earlier than its message a disclosure may have been decided on.
+const LAPSE_SLACK: u64 = 24 * HOUR;
+
 /// How long a call may be under way that was decided on before something was heard.
 const UNDER_WAY: u64 = MINUTE;
 
@@ -148,7 +156,8 @@ impl World {
         self.meta.talks.people.entry(person.clone()).or_insert_with(|| {
             let temper = Temper::drawn(&mut Dice::new(own));
             let follows_at = (temper.follows == Follow::Already).then_some(0);
-            Talker { temper, got: Vec::new(), follows_at, asked: 0 }
+            let (got, disclosed) = (Vec::new(), Vec::new());
+            Talker { temper, got, disclosed, follows_at, asked: 0 }
         })
     }
 
@@ -235,13 +244,15 @@ impl World {
         if !self.talks_on() {
             return;
         }
-        let text = said.text();
+        let disclosure = said.text().strip_prefix(DISCLOSURE).map(str::trim_start);
+        let text = disclosure.unwrap_or(said.text());
         let step = text.split([' ', ':', ',', '?']).next().unwrap_or_default().to_owned();
         self.record.count(match &*step {
             "opening" => "talk: opened",
             "follow" => "talk: asked to follow",
             "email" => "talk: asked for an address",
             later if later.starts_with("later") => "talk: followed up",
+            "news" => "talk: news",
             _ => "talk: delivered",
         });
         self.check_when(ask, person, &step);
@@ -257,8 +268,66 @@ impl World {
         }
         self.check_step(person, &step);
         let now = self.now;
-        self.talker(person).got.push((now, step.clone()));
+        let talker = self.talker(person);
+        talker.got.push((now, step.clone()));
+        talker.disclosed.push((now, disclosure.is_some()));
+        if disclosure.is_some() {
+            self.record.count("talk: disclosed");
+        }
         self.react(account, person, &step, said);
+    }
+
+    /// When humans have written to somebody.
+    fn human_acts(&self, person: &RecipientId) -> impl Iterator<Item = u64> {
+        let acts = self.meta.talks.acts.values();
+        let theirs = acts.filter(move |act| act.person == *person && act.kind == Kind::Human);
+        theirs.map(|act| act.at)
+    }
+
+    /// It is not known whether a message to somebody has arrived.
+    pub(crate) fn saw_doubt(&mut self, send: &PendingSend) {
+        self.meta.talks.doubted.extend(send.to.recipient().cloned());
+    }
+
+    /// Looks at which messages have begun with the disclosure: where nothing goes wrong, the first one
+    /// and the first after a human, and never two of one run of messages.
+    fn check_disclosures(&mut self, account: &AccountPlan) {
+        let is_calm = matches!(self.scenario.trouble, Trouble::None | Trouble::Queues);
+        let people: Vec<RecipientId> = self.meta.talks.people.keys().cloned().collect();
+        for person in people {
+            let humans = self.acts_heard(&person, Kind::Human, u64::MAX);
+            let humans: Vec<(u64, u64)> =
+                humans.filter_map(|act| Some((act.heard_at?, act.at + TAKEOVER))).collect();
+            let got = std::mem::take(&mut self.talker(&person).disclosed);
+            let told = || got.iter().filter(|(_, tells)| *tells).map(|&(at, _)| at);
+            // A human may have written before the first of two, and be told of after it.
+            let wrote: Vec<u64> = self.human_acts(&person).collect();
+            let had_human = |from: u64, to: u64| {
+                wrote.iter().any(|&at| from < at + TAKEOVER + EARLY && at <= to)
+            };
+            let twice = told().zip(told().skip(1)).find(|&(first, second)| {
+                second + LAPSE_SLACK < first + millis(DISCLOSURE_LAPSE) && !had_human(first, second)
+            });
+            if let Some((first, second)) = twice {
+                self.broken(format!(
+                    "{person} is told twice that no human writes: {first}, {second}"
+                ));
+            }
+            // What is called at the same time may arrive before it.
+            let is_told = |at: u64| {
+                let by = at.saturating_sub(UNDER_WAY);
+                let over =
+                    humans.iter().filter(|&&(heard_at, until)| heard_at <= by && until <= at);
+                let since = over.map(|&(_, until)| until - EARLY).max().unwrap_or(0);
+                told().any(|told| since <= told && told <= at + UNDER_WAY)
+            };
+            let untold = got.iter().find(|&&(at, _)| !is_told(at));
+            // One that may have arrived counts as given.
+            let is_sure = is_calm && !self.meta.talks.doubted.contains(&person);
+            if let Some((at, _)) = untold.filter(|_| is_sure && account.disclosure.is_some()) {
+                self.broken(format!("{person} is not told before {at} that no human writes"));
+            }
+        }
     }
 
     /// Looks at when something has reached somebody.
@@ -293,7 +362,9 @@ impl World {
         let before = now.saturating_sub(UNDER_WAY);
         let plan = self.scenario.clone();
         let Some(then) = plan.accounts[0].campaigns[0].then.as_ref() else { return };
+        let runs = self.runs_begun();
         let most = match step {
+            "news" => runs,
             "follow" => then.follow.as_ref().map_or(0, |gate| usize::from(gate.tries)),
             "email" => then.email.as_ref().map_or(0, |email| 1 + usize::from(email.tries)),
             _ => 1,
@@ -305,7 +376,10 @@ impl World {
         let last = format!("deliver-{}", then.deliver.len() - 1);
         let delivered = got.iter().filter(|(_, step)| *step == last);
         let delivered = delivered.map(|&(at, _)| at).max();
-        if step != "opening" && times > most * openings {
+        if step == "news" && times > most {
+            self.broken(format!("{step} reaches {person} {times} times in {most} runs"));
+        }
+        if !matches!(step, "opening" | "news") && times > most * openings {
             self.broken(format!("{step} reaches {person} {times} times after {openings} openings"));
         }
         // Nobody knows who follows where a read goes wrong.
@@ -330,6 +404,17 @@ impl World {
                 self.broken(format!("{step} reaches {person}, who has answered"));
             }
         }
+    }
+
+    /// How many runs an operator has begun by now.
+    fn runs_begun(&self) -> usize {
+        let orders = &self.scenario.accounts[0].orders;
+        let begun = orders.iter().filter(|&&(at, _)| at <= self.now);
+        let names = begun.filter_map(|(_, order)| match order {
+            Order::Send(name) => Some(name),
+            _ => None,
+        });
+        names.collect::<BTreeSet<_>>().len()
     }
 
     /// What somebody does after a message.
@@ -496,6 +581,9 @@ impl World {
 
     /// Where nothing goes wrong, whoever does what was asked is delivered to.
     pub(crate) fn check_talks(&mut self, account: &AccountPlan) {
+        if self.talks_on() {
+            self.check_disclosures(account);
+        }
         if !self.talks_on() || self.scenario.trouble != Trouble::None || self.is_lossy() {
             return;
         }

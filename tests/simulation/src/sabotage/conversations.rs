@@ -20,6 +20,7 @@ impl Sabotage {
         match self {
             Self::Stops => drop(stored.as_object_mut()?.remove("stop")),
             Self::Takeovers => drop(stored.as_object_mut()?.remove("human")),
+            Self::Disclosures => drop(stored.as_object_mut()?.remove("disclosed")),
             Self::OpenWindows => {
                 let inbound = stored.get_mut("inbound")?;
                 *inbound = Value::from(inbound.as_u64()? + THREE_DAYS);

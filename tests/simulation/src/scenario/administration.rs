@@ -38,6 +38,8 @@ pub(crate) enum Order {
     Forget(RecipientId),
     /// Lets what failed wait again, if no second DM can come of it.
     Retry,
+    /// Sends the account's last campaign to all who comment, in the run of this name.
+    Send(String),
     /// Removes the account.
     Remove,
     /// Connects the account, with the token of its owner's login.
@@ -62,7 +64,7 @@ impl Order {
         match self {
             Self::Pause | Self::Remove => true,
             Self::Apply(file) => file.unnamed == Unnamed::Go,
-            Self::Resume | Self::Forget(_) | Self::Retry | Self::Connect => false,
+            Self::Resume | Self::Forget(_) | Self::Retry | Self::Send(_) | Self::Connect => false,
         }
     }
 
@@ -71,7 +73,7 @@ impl Order {
         match self {
             Self::Resume | Self::Connect => true,
             Self::Apply(file) => file.unnamed == Unnamed::Stay && !file.campaigns.is_empty(),
-            Self::Pause | Self::Forget(_) | Self::Retry | Self::Remove => false,
+            Self::Pause | Self::Forget(_) | Self::Retry | Self::Send(_) | Self::Remove => false,
         }
     }
 }
@@ -133,6 +135,7 @@ fn account(dice: &mut Dice, nth: u64, start: u64) -> AccountPlan {
     let most = dice.pick(&[5, 40, 150]);
     let count = dice.between(1..=most);
     let mut account = AccountPlan {
+        disclosure: None,
         limits: limits(dice, count, start),
         campaigns: vec![people::campaign(dice)],
         comments: people::comments(dice, &id, nth, pattern, count, start),

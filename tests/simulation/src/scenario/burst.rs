@@ -18,6 +18,7 @@ impl Scenario {
         let dice = &mut dice;
         let drained = limits.drain(count, start);
         let account = AccountPlan {
+            disclosure: None,
             id: AccountId::new("17841400000000001"),
             limits,
             campaigns: vec![people::campaign_of(

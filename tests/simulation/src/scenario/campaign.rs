@@ -44,6 +44,7 @@ impl Scenario {
         let count = dice.between(300..=900);
         let lasts = (count * slot).min(8 * HOUR);
         let mut account = AccountPlan {
+            disclosure: None,
             id: id.clone(),
             limits,
             campaigns: vec![people::campaign(dice), messages::campaign()],

@@ -45,6 +45,7 @@ impl Scenario {
         let most = dice.between(1..=AT_ONCE);
         let mut accounts: Vec<AccountPlan> = (0..healthy)
             .map(|nth| AccountPlan {
+                disclosure: None,
                 id: AccountId::new(format!("1784140000000000{}", nth + 1)),
                 limits: limits.clone(),
                 campaigns: vec![people::campaign_of("oldest_first", &["Here it is."])],

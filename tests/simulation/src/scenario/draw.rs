@@ -181,6 +181,7 @@ fn account(
     let follow_ups = if dice.chance(0.25) { dice.between(1..=most / 2 + 1) } else { 0 };
     let answers = if dice.chance(0.25) { dice.between(1..=most / 2 + 1) } else { 0 };
     let mut account = AccountPlan {
+        disclosure: None,
         limits: limits(dice, count + outbound + follow_ups + answers, app, lasting, start),
         campaigns: campaigns(dice),
         removed_at: removed.then(|| start + dice.between(MINUTE..=2 * HOUR)),

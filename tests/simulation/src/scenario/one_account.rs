@@ -43,6 +43,7 @@ impl AccountPlan {
             comments: Vec::new(),
             messages: Vec::new(),
             events: Vec::new(),
+            disclosure: None,
             begins_at: None,
             removed_at: None,
             unreadable: None,

@@ -66,6 +66,7 @@ impl Scenario {
         }
         let span = dice.pick(&[1, MINUTE, HOUR]);
         let account = AccountPlan {
+            disclosure: None,
             id: AccountId::new(ACCOUNT),
             limits: Limits::new(shape, start),
             campaigns: vec![campaign],

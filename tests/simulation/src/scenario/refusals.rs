@@ -40,6 +40,7 @@ impl Scenario {
         let whole_campaign = dice.chance(0.2);
         let comments = comments(dice, start, !whole_campaign);
         let mut account = AccountPlan {
+            disclosure: None,
             id: id.clone(),
             limits,
             campaigns: vec![people::campaign_of("oldest_first", &["Hi!"]), messages::campaign()],

@@ -3,16 +3,20 @@
 
 use serde_json::{Value, json};
 use spillway_core::campaign::Campaign;
+use spillway_core::content::Disclosure;
 use spillway_core::id::{CommentId, RecipientId};
 
 use super::limits::{Limits, Shape};
 use super::one_account::{EIGHT, Times};
 use super::people::{self, CAMPAIGN};
 use super::{
-    AccountPlan, Asks, CommentPlan, Nature, Rates, Scenario, Surface, Theme, Trouble, draw,
+    AccountPlan, Asks, CommentPlan, Nature, Order, Rates, Scenario, Surface, Theme, Trouble, draw,
 };
 use crate::dice::Dice;
 use crate::meta::Refusal;
+
+/// What begins messages, in half of the seeds.
+pub(crate) const DISCLOSURE: &str = "no human";
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -34,9 +38,11 @@ impl Scenario {
         ]);
         let span = dice.pick(&[MINUTE, HOUR, 6 * HOUR]);
         let limits = Limits::new(Shape::free(), start);
-        let campaigns = vec![campaign(dice)];
+        let campaigns = vec![campaign(dice), news()];
         let account = AccountPlan {
             comments: comments(dice, start, span),
+            orders: runs(dice, start),
+            disclosure: dice.chance(0.5).then(|| Disclosure::parse(DISCLOSURE).ok()).flatten(),
             ..AccountPlan::new(limits, campaigns)
         };
         let rates = match trouble {
@@ -97,6 +103,27 @@ fn campaign(dice: &mut Dice) -> Campaign {
         "once_per": "comment", "then": then,
     });
     serde_json::from_value(campaign).expect("a campaign")
+}
+
+/// A campaign that nobody asks for.
+fn news() -> Campaign {
+    let campaign = json!({ "id": "news", "keywords": ["nobody says this"], "messages": ["news"] });
+    serde_json::from_value(campaign).expect("a campaign")
+}
+
+/// Runs of the news in half of the seeds, some of them repeated.
+fn runs(dice: &mut Dice, start: u64) -> Vec<(u64, Order)> {
+    if dice.chance(0.5) {
+        return Vec::new();
+    }
+    let mut runs: Vec<(u64, Order)> = (0..dice.between(1..=6))
+        .map(|_| {
+            let name = dice.pick(&["first", "second"]).to_owned();
+            (start + dice.between(MINUTE..=40 * HOUR), Order::Send(name))
+        })
+        .collect();
+    runs.sort_by_key(|&(at, _)| at);
+    runs
 }
 
 /// A comment of each person, and a second one of some.

@@ -145,6 +145,7 @@ fn account(dice: &mut Dice, nth: u64, start: u64, lasts: u64) -> AccountPlan {
     let count = dice.between(1..=most);
     let within = if dice.chance(0.5) { lasts } else { dice.between(HOUR..=lasts) };
     AccountPlan {
+        disclosure: None,
         limits: Limits::new(shape, start),
         campaigns: vec![people::campaign(dice)],
         comments: steady(dice, &id, nth, count, start, within),

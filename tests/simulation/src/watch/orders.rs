@@ -80,6 +80,7 @@ impl World {
             Order::Resume => "done: resumed",
             Order::Forget(_) => "done: forgotten",
             Order::Retry => "done: retried",
+            Order::Send(_) => "done: campaign sent",
             Order::Remove => "done: removed",
             Order::Connect => "done: connected",
         });

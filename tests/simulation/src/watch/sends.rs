@@ -216,7 +216,11 @@ impl World {
                     claim.epoch = task.epoch + 1;
                 }
             }
-            Step::Unknown(_) | Step::Looked { .. } => {}
+            Step::Unknown(_) => {
+                let waiting = self.tables.entries.get(send).and_then(Recording::waiting).cloned();
+                waiting.iter().for_each(|send| self.saw_doubt(send));
+            }
+            Step::Looked { .. } => {}
             Step::To(stage)
             | Step::Failed(stage)
             | Step::Lost(stage)

@@ -251,8 +251,10 @@ fn conversations_hold_whatever_people_do_and_whatever_fails() {
         "talk: asked for an address",
         "talk: asked to follow",
         "talk: delivered",
+        "talk: disclosed",
         "talk: followed up",
         "talk: lost",
+        "talk: news",
         "talk: opened",
     ] {
         assert!(totals.counts.contains_key(what), "{what}");
@@ -261,6 +263,8 @@ fn conversations_hold_whatever_people_do_and_whatever_fails() {
     expect_broken(Theme::Talks, Sabotage::Steps, &["times after 1 openings"]);
     expect_broken(Theme::Talks, Sabotage::Stops, &["after STOP"]);
     expect_broken(Theme::Talks, Sabotage::Takeovers, &["after a human wrote"]);
+    expect_broken(Theme::Talks, Sabotage::Runs, &["news reaches", "times in 1 runs"]);
+    expect_broken(Theme::Talks, Sabotage::Disclosures, &["is told twice"]);
 }
 
 #[test]
