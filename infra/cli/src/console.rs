@@ -37,6 +37,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
         dead_letters: Arc::new(deployment.dead_letters),
         deployment: deployment.config.stack,
         operator: options.operator,
+        notice: None,
     };
     let served = spillway_console::serve(shown, options.port, Box::pin(std::future::pending()));
     let url = served.await.context("cannot serve the console: choose another --port")?;

@@ -49,6 +49,8 @@ pub struct Shown {
     pub deployment: String,
     /// Who does what is done here: written into the journals of accounts.
     pub operator: String,
+    /// Something that is shown on each page, such as that its times are a story's.
+    pub notice: Option<&'static str>,
 }
 
 /// A console that serves one browser.

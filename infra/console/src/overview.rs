@@ -16,7 +16,7 @@ use spillway_service::admin::told::{counted, heard, span};
 use spillway_service::admin::{AdminError, Several, UNREADABLE, Unreadable};
 
 use crate::answer::{Asked, Fault, account_id};
-use crate::layout::{self, Frame, address, badge, bar, grouped, segment};
+use crate::layout::{self, Frame, address, badge, bar, grouped, quota_name, segment};
 use crate::router::Served;
 use crate::when::Clocks;
 use crate::{Console, chart};
@@ -116,6 +116,7 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
     let slow = seen.read.iter().filter(|overview| overview.state() != State::Healthy).count();
     let waiting: u64 = seen.read.iter().map(|overview| u64::from(overview.backlog.total())).sum();
     let stuck: u64 = seen.read.iter().map(|overview| u64::from(overview.stuck)).sum();
+    let late: u64 = seen.read.iter().map(|overview| u64::from(late(overview))).sum();
     let last = seen
         .read
         .iter()
@@ -134,6 +135,9 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
                     }
                     (_, 0) if !seen.unreadable.is_empty() => {
                         strong.bad { (counted(seen.unreadable.len(), "account")) " cannot be read" (which) "." }
+                    }
+                    (_, 0) if slow == 0 && late > 0 => {
+                        strong.warn { "All accounts are healthy" (which) ", but not everybody can have their DM in time." }
                     }
                     (_, 0) if slow == 0 => { strong.good { "All is well" (which) "." } }
                     (_, 0) => {
@@ -157,6 +161,7 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
                     Some((at, overview)) => {
                         (people(waiting)) (which) ". The last DM that will be in time goes out "
                         strong { (clocks(overview).when(at)) } ", by forecast"
+                        @if late > 0 { "; about " strong.bad { (grouped(late)) } " DMs will be too late" }
                         @if stuck > 0 { ", but " strong.bad { (grouped(stuck)) } " of them wait until somebody acts" }
                         "."
                     }
@@ -246,10 +251,15 @@ fn remedy(condition: &Condition, account: &AccountId) -> Markup {
     }
 }
 
+/// How many of those that wait will probably be too late.
+fn late(overview: &Overview) -> u32 {
+    overview.outlook.map_or(0, |outlook| outlook.late)
+}
+
 /// When everybody has their DM.
 pub(crate) fn finish(overview: &Overview, clocks: &Clocks) -> Markup {
     let (waiting, stuck) = (overview.backlog.total(), overview.stuck);
-    let late = overview.outlook.map_or(0, |outlook| outlook.late);
+    let late = late(overview);
     let more = if overview.backlog.extent == Extent::First { "More than " } else { "" };
     html! {
         p.finish {
@@ -288,7 +298,7 @@ fn figures(overview: &Overview, clocks: &Clocks) -> Markup {
                 div { dt { "Sent in 24 hours" } dd { (grouped(hours.iter().sum::<u32>())) } }
             }
             @if let Some(tightest) = tightest(overview) {
-                div.wide { dt { "Least left: " (tightest.quota) }
+                div { dt { "Least left: " (quota_name(&tightest.quota)) }
                     dd { (bar(tightest)) (grouped(tightest.used)) " of " (grouped(tightest.limit.get())) " used" } }
             }
             div { dt { "Instagram reached us" } dd { (reached(overview)) } }

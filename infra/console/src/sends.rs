@@ -347,7 +347,7 @@ fn table(sends: &[SendView], clocks: &Clocks) -> Markup {
                         th scope="row" { (link(send)) }
                         td { (state(send)) @if let Some(cause) = send.cause { " " span.dim { (cause) } } }
                         td { @match send.slot.or(send.ended_at) { Some(at) => (clocks.exactly(at)), None => "–" } }
-                        td { (send.campaign) }
+                        td.name { (send.campaign) }
                         td { (clocks.at(send.matched_at)) }
                         td { @match send.deadline { Some(at) => (clocks.at(at)), None => "–" } }
                     }
@@ -360,10 +360,22 @@ fn table(sends: &[SendView], clocks: &Clocks) -> Markup {
 fn link(send: &SendView) -> Markup {
     match send.send.split_once('/') {
         Some((account, key)) => {
-            html! { a href={ (address(&account.into())) "/sends/" (segment(key)) } { (key) } }
+            html! { a href={ (address(&account.into())) "/sends/" (segment(key)) } title=(key) { (shortened(key)) } }
         }
         None => html! { (send.send) },
     }
+}
+
+/// A key for a table: a long one without its middle.
+fn shortened(key: &str) -> String {
+    const CHARS_MAX: usize = 22;
+    const END: usize = 6;
+    let chars: Vec<char> = key.chars().collect();
+    if chars.len() <= CHARS_MAX {
+        return key.to_owned();
+    }
+    let (start, end) = (&chars[..CHARS_MAX - END - 1], &chars[chars.len() - END..]);
+    start.iter().chain(&['…']).chain(end).collect()
 }
 
 fn state(send: &SendView) -> Markup {
@@ -500,5 +512,18 @@ fn waits(id: &SendId, send: &SendView, wait: &Wait, clocks: &Clocks) -> Markup {
                 _ => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_key_loses_its_middle() {
+        assert_eq!(shortened("p.5260000000000000495"), "p.5260000000000000495");
+        let step = shortened("s.deliver-0.1.5260000000000495.a42786cb993d9ca5");
+        assert_eq!(step, "s.deliver-0.1.5…3d9ca5");
+        assert_eq!(step.chars().count(), 22);
     }
 }

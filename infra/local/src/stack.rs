@@ -66,6 +66,10 @@ pub const APP: &str = "990";
 /// How long a click is waited for in real time where the clock is stepped: it decides nothing.
 const STEPPED_PATIENCE: Duration = Duration::from_secs(60);
 
+/// What the console says of a story's times.
+const VIRTUAL: &str = "This is a played story, and its clock is virtual: it races while the story plays, then goes on \
+                       as yours does.";
+
 const SENDS_TABLE: &str = "spillway-sends";
 const STATE_TABLE: &str = "spillway-state";
 
@@ -359,6 +363,10 @@ impl Stack {
             dead_letters: self.dead_letters.clone(),
             deployment: "local stack".into(),
             operator: "somebody".into(),
+            notice: match self.pace {
+                Pace::Real => None,
+                Pace::Stepped => Some(VIRTUAL),
+            },
         };
         let until = Box::pin(self.stopped());
         Box::pin(async move {

@@ -377,6 +377,7 @@ async fn a_store_that_does_not_answer_is_said_to_be_so() {
         dead_letters: stack.dead_letters.clone(),
         deployment: "cut off".into(),
         operator: "ana".into(),
+        notice: None,
     };
     let url = spillway_console::serve(cut_off, 0, Box::pin(std::future::pending())).await.unwrap();
     let origin = url.split_once("/enter").unwrap().0;
