@@ -34,6 +34,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     let deployment = place.open().await?;
     let shown = Shown {
         admin: Arc::new(deployment.admin),
+        deriver: Arc::new(deployment.wiring.deriver()),
         dead_letters: Arc::new(deployment.dead_letters),
         deployment: deployment.config.stack,
         operator: options.operator,

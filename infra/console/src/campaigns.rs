@@ -15,7 +15,7 @@ use spillway_service::account::Account;
 use spillway_service::admin::campaigns::CampaignView;
 use spillway_service::admin::matching::MatchView;
 use spillway_service::admin::overview::Overview;
-use spillway_service::admin::told::{self, counted};
+use spillway_service::admin::told::counted;
 use spillway_service::fields::{self, Field};
 
 use crate::answer::{Asked, Fault, Fields, account_id};
@@ -230,7 +230,7 @@ fn follow_up_name(FollowUp { after, unless, .. }: &FollowUp) -> String {
         Unless::Clicked => ", unless they opened a link",
         Unless::Never => "",
     };
-    format!("{} after that{unless}", told::span(*after))
+    format!("{} after that{unless}", spillway_core::span::format(*after))
 }
 
 fn times(count: u8) -> String {

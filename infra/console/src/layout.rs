@@ -51,9 +51,10 @@ pub(crate) struct Frame<'a> {
 }
 
 /// An account's pages: what follows its address, and what they are called.
-const OF_ACCOUNT: [(&str, &str); 5] = [
+const OF_ACCOUNT: [(&str, &str); 6] = [
     ("", "Status"),
     ("/campaigns", "Campaigns"),
+    ("/outcomes", "Outcomes"),
     ("/sends", "Sends"),
     ("/misses", "No match"),
     ("/events", "Events"),
@@ -80,11 +81,13 @@ pub(crate) fn page(console: &Console, frame: &Frame<'_>, body: &Markup) -> Marku
                     nav aria-label="Console" {
                         a href="/" { "Accounts" }
                         a href="/plan" { "Plan a viral day" }
+                        a href="/compare" { "Compare a file" }
                     }
                 }
                 @if let Some(notice) = console.shown.notice { p.notice { (notice) } }
                 @if let Some((account, here)) = frame.account {
                     nav.tabs aria-label={ "Account " (account) } {
+                        span.dim { "Account " (account) }
                         @for (path, name) in OF_ACCOUNT {
                             a href={ (address(account)) (path) } aria-current=[(name == here).then_some("page")] {
                                 (name)

@@ -10,7 +10,7 @@
 //! | `access` | lets in the browser of this machine that was given the link, and nobody else |
 //! | `answer` | pages, JSON, and honest errors |
 //! | `layout`, `when`, `chart` | the frame of a page, times, the chart of the hours |
-//! | `overview`, `account`, `campaigns`, `sends`, `plan` | the pages |
+//! | `overview`, `account`, `campaigns`, `outcomes`, `sends`, `why`, `plan`, `compare` | the pages |
 //! | `actions` | what can be done: asked about first, audited, and shown afterwards |
 
 mod access;
@@ -19,12 +19,15 @@ mod actions;
 mod answer;
 mod campaigns;
 mod chart;
+mod compare;
 mod layout;
+mod outcomes;
 mod overview;
 mod plan;
 mod router;
 mod sends;
 mod when;
+mod why;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -35,6 +38,7 @@ use futures::future::{BoxFuture, Shared};
 use spillway_core::time::Timestamp;
 use spillway_service::admin::Admin;
 use spillway_service::admin::dead_letters::DeadLetterQueue;
+use spillway_service::admin::derived::Deriver;
 use tokio::net::TcpListener;
 
 use self::access::Gate;
@@ -43,6 +47,8 @@ use self::access::Gate;
 pub struct Shown {
     /// What operators see and do.
     pub admin: Arc<Admin>,
+    /// What derives why a comment got nothing.
+    pub deriver: Arc<Deriver>,
     /// The dead-letter queue.
     pub dead_letters: Arc<dyn DeadLetterQueue>,
     /// The name of the deployment, shown on each page.

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use crate::stand::{Ran, program};
 
-pub(crate) const COMMANDS: [&str; 46] = [
+pub(crate) const COMMANDS: [&str; 47] = [
     "",
     "deployment",
     "connect",
@@ -21,6 +21,7 @@ pub(crate) const COMMANDS: [&str; 46] = [
     "campaign apply",
     "campaign list",
     "campaign match",
+    "campaign outcomes",
     "campaign show",
     "campaign pause",
     "campaign resume",

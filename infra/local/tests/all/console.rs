@@ -165,7 +165,7 @@ async fn nothing_is_done_for_a_form_of_another_site() {
         (post(&[]).header(ORIGIN, own), "no token"),
         (post(&[("form_token", "0")]).header(ORIGIN, own), "another token"),
         (post(&[("form_token", &"0".repeat(64))]).header(ORIGIN, own), "a forged token"),
-        (post(&[("x", &"y".repeat(20_000))]).header(ORIGIN, own), "a form that is too long"),
+        (post(&[("x", &"y".repeat(300_000))]).header(ORIGIN, own), "a form that is too long"),
     ] {
         assert_eq!(shown(request).await.status, StatusCode::FORBIDDEN, "{why}");
     }
@@ -226,10 +226,9 @@ async fn every_page_shows_what_the_operators_tool_says_and_escapes_what_others_w
     let named = browser.sends(&format!("{account}/sends"), &[("username", "@viewer.3")]).await;
     assert_eq!(named.text.matches("/sends/p.").count(), 1, "{}", named.text);
     let comment = listed.last().unwrap()["comment"].as_str().unwrap();
-    let found = browser.page(&format!("{account}/sends?comment={comment}")).await;
+    let found = browser.page(&format!("{account}/why?comment={comment}")).await;
     assert_eq!(found.location, Some(format!("{account}/sends/{send}")));
-    let none = browser.page(&format!("{account}/sends?comment=1")).await;
-    assert_eq!(none.status, StatusCode::NOT_FOUND);
+    let none = browser.page(&format!("{account}/why?comment=1")).await;
     assert!(none.text.contains("No send is stored for comment 1"), "{}", none.text);
 
     let text = "<script>alert(1)</script> guide";
@@ -372,8 +371,10 @@ async fn a_store_that_does_not_answer_is_said_to_be_so() {
     let nowhere = aws_sdk_dynamodb::Client::from_conf(nowhere);
     let clock = stack.clock.clone();
     let wiring = Wiring::new(&stack.config, stack.keys.clone(), &nowhere, &stack.poller, clock, 1);
+    let wiring = wiring.unwrap();
     let cut_off = Shown {
-        admin: Arc::new(wiring.unwrap().admin()),
+        admin: Arc::new(wiring.admin()),
+        deriver: Arc::new(wiring.deriver()),
         dead_letters: stack.dead_letters.clone(),
         deployment: "cut off".into(),
         operator: "ana".into(),

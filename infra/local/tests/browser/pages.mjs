@@ -122,12 +122,15 @@ const pages = { overview: '/', account: home };
 if (walks) {
   Object.assign(pages, {
     campaigns: `${home}/campaigns`,
+    outcomes: `${home}/outcomes`,
     sends: `${home}/sends`,
     sent: `${home}/sends?state=sent`,
     misses: `${home}/misses`,
+    why: `${home}/why?comment=1`,
     events: `${home}/events`,
     resume: `${home}/resume`,
     plan: '/plan?comments=5000&span=10m',
+    compare: '/compare',
     nowhere: '/nowhere',
   });
   for (const state of ['waiting', 'sent', 'failed']) {
