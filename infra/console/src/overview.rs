@@ -117,6 +117,7 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
     let waiting: u64 = seen.read.iter().map(|overview| u64::from(overview.backlog.total())).sum();
     let stuck: u64 = seen.read.iter().map(|overview| u64::from(overview.stuck)).sum();
     let late: u64 = seen.read.iter().map(|overview| u64::from(late(overview))).sum();
+    let more = if seen.read.iter().any(has_more) { "More than " } else { "" };
     let last = seen
         .read
         .iter()
@@ -159,20 +160,25 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
                 @match last {
                     _ if waiting == 0 => { "Nobody waits for a DM" (which) "." }
                     Some((at, overview)) => {
-                        (people(waiting)) (which) ". The last DM that will be in time goes out "
+                        (more) (people(waiting)) (which) ". " @if more.is_empty() { "The last DM that will be in time" } @else { "The last DM of those that were read" } " goes out "
                         strong { (clocks(overview).when(at)) } ", by forecast"
                         @if late > 0 { "; about " strong.bad { (grouped(late)) } " DMs will be too late" }
                         @if stuck > 0 { ", but " strong.bad { (grouped(stuck)) } " of them wait until somebody acts" }
                         "."
                     }
                     None if stuck > 0 => {
-                        (people(waiting)) (which) ", and " strong.bad { "nothing goes out until somebody acts" } "."
+                        (more) (people(waiting)) (which) ", and " strong.bad { "nothing goes out until somebody acts" } "."
                     }
-                    None => { (people(waiting)) (which) ", and " strong.bad { "all will be too late" } ", by forecast." }
+                    None => { (more) (people(waiting)) (which) ", and " strong.bad { "all will be too late" } ", by forecast." }
                 }
             }
         }
     }
+}
+
+/// Whether more may wait than was read.
+fn has_more(overview: &Overview) -> bool {
+    overview.backlog.extent == Extent::First
 }
 
 /// So many people wait.
@@ -260,7 +266,7 @@ fn late(overview: &Overview) -> u32 {
 pub(crate) fn finish(overview: &Overview, clocks: &Clocks) -> Markup {
     let (waiting, stuck) = (overview.backlog.total(), overview.stuck);
     let late = late(overview);
-    let more = if overview.backlog.extent == Extent::First { "More than " } else { "" };
+    let more = if has_more(overview) { "More than " } else { "" };
     html! {
         p.finish {
             @if waiting == 0 { "Nobody waits." }
@@ -268,7 +274,8 @@ pub(crate) fn finish(overview: &Overview, clocks: &Clocks) -> Markup {
                 (more) (people(waiting.into()))
                 @match overview.last_at {
                     Some(at) => {
-                        ". Everybody" @if stuck > 0 { " else" } " has their DM by "
+                        @if has_more(overview) { ". The first " (grouped(waiting)) " have theirs by " }
+                        @else { ". Everybody" @if stuck > 0 { " else" } " has their DM by " }
                         strong { (clocks.when(at)) } ", by forecast"
                         @if late > 0 { ", except for about " strong.bad { (grouped(late)) } ": theirs will be too late" }
                         @if stuck > 0 { ". " strong.bad { (grouped(stuck)) } " wait until somebody acts" }
@@ -288,7 +295,7 @@ pub(crate) fn finish(overview: &Overview, clocks: &Clocks) -> Markup {
 fn figures(overview: &Overview, clocks: &Clocks) -> Markup {
     html! {
         dl.figures {
-            div { dt { "Waiting" } dd { (grouped(overview.backlog.total())) } }
+            div { dt { "Waiting" } dd { @if has_more(overview) { "over " } (grouped(overview.backlog.total())) } }
             div { dt { "Next DM" } dd { @match overview.next_at {
                 Some(at) => (clocks.distance(at)),
                 None => "–",

@@ -1,20 +1,33 @@
 //! The console of a served stack, as a browser and as others ask it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use reqwest::header::{ACCEPT, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use spillway_cloud::wiring::Wiring;
 use spillway_console::Shown;
+use spillway_core::id::{CommentId, OnceKey, SendId};
+use spillway_core::send::{Address, CampaignStep, Class, Content, PendingSend, REPLY_WINDOW};
 use spillway_local::serve::{self, ServeOptions, Served};
 use spillway_local::setup::QuotaOptions;
+use spillway_local::stack::Stack;
+use spillway_service::outbox_batch::OutboxBatch;
 
 use crate::stand;
 
 const CREATOR: &str = "17841400000000001";
+
+/// The other example account.
+const OTHER: &str = "17841400000000002";
+
+/// An item of a table.
+type Item = HashMap<String, AttributeValue>;
 
 /// Bytes that a page may have.
 const PAGE_BYTES_MAX: usize = 60_000;
@@ -354,6 +367,195 @@ async fn many_accounts_come_page_by_page() {
     assert!(trouble.contains("All 60 accounts are healthy."), "{trouble}");
     let found = browser.page("/find?account=17841400000000042").await;
     assert_eq!(found.location.as_deref(), Some("/accounts/17841400000000042"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outcomes_are_counted_and_files_compared() {
+    let browser = Browser::opens(stand::served(&QuotaOptions::default()).await).await;
+    browser.comment("viewer.1").await;
+    let account = format!("/accounts/{CREATOR}");
+    let outcomes = loop {
+        let outcomes = browser.json(&format!("{account}/outcomes")).await;
+        if outcomes["campaigns"][0]["openings"]["sent"] == 1 {
+            break outcomes;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert_eq!(
+        (&outcomes["is_complete"], &outcomes["campaigns"][0]["campaign"]),
+        (&true.into(), &"guide".into())
+    );
+    assert_eq!(outcomes["campaigns"][0]["funnel"], Value::Null, "nothing follows the opening");
+    let page = browser.page(&format!("{account}/outcomes")).await.text;
+    assert!(page.contains("First messages") && !page.contains("These are not all"), "{page}");
+
+    let file = format!(
+        "[[account]]\nid = \"{CREATOR}\"\n[[account.campaign]]\nid = \"guide\"\nkeywords = [\"gift\"]\nmessages = [\"Hi\"]\n\
+         [[account.campaign]]\nid = \"extra\"\nkeywords = [\"more\"]\nmessages = [\"<b>\"]\n"
+    );
+    let compared = browser.sends("/compare", &[("file", &file)]).await.text;
+    for said in [
+        "Campaign guide changes",
+        "<ins>gift</ins>",
+        "Campaign extra is new",
+        "Nothing is applied here",
+    ] {
+        assert!(compared.contains(said), "{said} is missing:\n{compared}");
+    }
+    let wrong =
+        browser.sends("/compare", &[("file", "[[account]]\nid = \"1\"\nname = 2")]).await.text;
+    assert!(wrong.contains("The file cannot be applied") && wrong.contains("line 3"), "{wrong}");
+    let unknown = file.replace(CREATOR, "17841400000000999");
+    let unknown = browser.sends("/compare", &[("file", &unknown)]).await.text;
+    assert!(unknown.contains("line 1: account 17841400000000999 is not connected"), "{unknown}");
+    let campaigns = browser.json(&format!("{account}/campaigns")).await;
+    assert_ne!(campaigns["campaigns"][0]["keywords"][0], "gift", "nothing was applied");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_comment_got_nothing_is_derived_from_one_charged_read() {
+    let browser = Browser::opens(stand::served(&QuotaOptions::default()).await).await;
+    let account = format!("/accounts/{CREATOR}");
+    let why = format!("{account}/why");
+    let comment = json!({ "account": CREATOR, "text": "so nice", "username": "viewer.1" });
+    let posted =
+        browser.http.post(&browser.served.addresses.comments_url).body(comment.to_string());
+    let posted: Value = posted.send().await.unwrap().json().await.unwrap();
+    let comment = posted["comment"].as_str().unwrap_or_else(|| panic!("{posted}"));
+    let calls = async || {
+        let status = browser.json(&account).await;
+        status["accounts"][0]["quotas"][0]["used"].as_u64().unwrap_or_else(|| panic!("{status}"))
+    };
+    let before = calls().await;
+    let asked = browser.page(&format!("{why}?comment={comment}")).await.text;
+    assert!(asked.contains("Ask Meta, and derive why"), "{asked}");
+    assert_eq!(calls().await, before, "a look asks Meta for nothing");
+    let derived = browser.sends(&why, &[("comment", comment)]).await.text;
+    for said in ["Derived now", "No campaign of today answers it", "no campaign has a keyword"] {
+        assert!(derived.contains(said), "{said} is missing:\n{derived}");
+    }
+    assert!(!derived.contains("so nice"), "the comment's words are shown:\n{derived}");
+    assert_eq!(calls().await, before + 1, "the read is charged");
+    let events = browser.json(&format!("{account}/events")).await.to_string();
+    assert!(events.contains(&format!("read comment {comment}")), "{events}");
+
+    let pasted = browser.sends(&why, &[("text", "guide please")]).await.text;
+    assert!(pasted.contains("A campaign of today wants it"), "{pasted}");
+    let own = browser.sends(&why, &[("text", "guide"), ("person", CREATOR)]).await.text;
+    assert!(own.contains("The account wrote it itself"), "{own}");
+    let send = browser.comment("viewer.2").await;
+    let person = send.strip_prefix("p.").unwrap();
+    let repeat = browser
+        .sends(&why, &[("text", "guide"), ("person", person), ("media", "17900000000000001")])
+        .await;
+    assert!(repeat.text.contains("Its person has, or waits for, all"), "{}", repeat.text);
+    let wrong = browser.sends(&why, &[("text", "guide"), ("person", "ana")]).await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+
+    // Nothing is called without a unit.
+    browser.sends(&format!("{account}/pause"), &[]).await;
+    let denied = browser.sends(&why, &[("comment", comment)]).await;
+    assert_eq!(denied.status, StatusCode::CONFLICT);
+    assert!(denied.text.contains("The comment was not read"), "{}", denied.text);
+}
+
+/// Copies what the state table has of an account for `accounts` others, with what waits for them.
+async fn multiply(stack: &Stack, accounts: u64) {
+    let (table, client) = (&stack.config.state_table, &stack.dynamo);
+    let found = client.scan().table_name(table).send().await.unwrap();
+    let is_theirs = |item: &Item| {
+        item.values().any(|value| value.as_s().is_ok_and(|text| text.contains(OTHER)))
+    };
+    let items: Vec<&Item> = found.items().iter().filter(|item| is_theirs(item)).collect();
+    let copies = (1..=accounts).flat_map(|nth| {
+        let id = format!("178415{nth:011}");
+        items.iter().map(move |item| {
+            let copied = item.iter().map(|(name, value)| match value.as_s() {
+                Ok(text) => (name.clone(), AttributeValue::S(text.replace(OTHER, &id))),
+                Err(_) => (name.clone(), value.clone()),
+            });
+            copied.collect::<Item>()
+        })
+    });
+    let copies: Vec<Item> = copies.collect();
+    for chunk in copies.chunks(25) {
+        let put = |item: &Item| {
+            let put = PutRequest::builder().set_item(Some(item.clone())).build().unwrap();
+            WriteRequest::builder().put_request(put).build()
+        };
+        let puts = chunk.iter().map(put).collect();
+        client.batch_write_item().request_items(table, puts).send().await.unwrap();
+    }
+}
+
+/// Lets `sends` comments wait in an account, without slots.
+async fn pile_up(stack: &Stack, account: &str, sends: u64) {
+    let (dynamo, keys, clock) = (&stack.dynamo, stack.keys.clone(), stack.clock.clone());
+    let wiring = Wiring::new(&stack.config, keys, dynamo, &stack.poller, clock, 1).unwrap();
+    let now = stack.clock.now();
+    let of = |nth: u64| {
+        let comment = CommentId::new(format!("1799{nth:013}"));
+        let id = SendId { account: account.into(), key: OnceKey::comment(&comment) };
+        let content = Content { campaign: "guide".into(), step: CampaignStep::Opening };
+        let to = Address::Comment { id: comment, author: None };
+        PendingSend::new(id, Class::PRIVATE_REPLY, content, to, now, now + REPLY_WINDOW)
+    };
+    let mut nonce = 0;
+    let batches = OutboxBatch::of((0..sends).map(of).collect(), now, || {
+        nonce += 1;
+        nonce
+    });
+    let batches: Vec<OutboxBatch> = batches.into_iter().map(|(batch, _)| batch).collect();
+    for chunk in batches.chunks(500) {
+        wiring.sends.put_batches(chunk).await.unwrap();
+    }
+}
+
+/// 10,000 accounts with ten that wait for each, and as many for one alone. `--nocapture` tells how
+/// long each page took: unoptimised, some ten times as long as in release.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_accounts_do_not_make_pages_larger_or_slower() {
+    const ACCOUNTS: u64 = 10_000;
+    let browser = browser().await;
+    let stack = browser.served.stack.clone();
+    pile_up(&stack, OTHER, 10).await;
+    multiply(&stack, ACCOUNTS - 2).await;
+    pile_up(&stack, CREATOR, ACCOUNTS * 10).await;
+
+    let big = format!("/accounts/{CREATOR}");
+    let first = browser.json("/").await;
+    let accounts = first["accounts"].as_array().unwrap();
+    assert_eq!(accounts.len(), 25);
+    let waiting = |id: &str| {
+        let found = accounts.iter().find(|account| account["account"] == id).unwrap();
+        let lanes = found["backlog"].as_array().unwrap();
+        let count = |lane: &Value, stage: &str| lane[stage].as_u64().unwrap();
+        lanes.iter().map(|lane| count(lane, "queued") + count(lane, "parked")).sum::<u64>()
+    };
+    assert_eq!(waiting("17841500000000001"), 10);
+    assert!(waiting(CREATOR) >= 20_000, "{}", waiting(CREATOR));
+    let page = browser.page("/").await.text;
+    assert!(page.contains("Page 1 of 400 (10,000 accounts by id)"), "{page}");
+    assert!(page.contains("More than 21,"), "not all is read, and it says so: {page}");
+    for path in [
+        "/",
+        "/?page=200",
+        &big,
+        &format!("{big}/campaigns"),
+        &format!("{big}/sends?state=sent"),
+        &format!("{big}/events"),
+        "/accounts/17841500000000001",
+        "/accounts/17841500000000001/sends",
+    ] {
+        let mut took: Vec<Duration> = Vec::new();
+        for _ in 0..5 {
+            let began = stack.clock.monotonic();
+            assert_eq!(browser.page(path).await.status, StatusCode::OK, "{path}");
+            took.push(stack.clock.monotonic() - began);
+        }
+        took.sort_unstable();
+        eprintln!("{path}: {:?}", took[2]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

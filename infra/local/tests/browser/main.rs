@@ -59,11 +59,11 @@ async fn look(story: &mut Story, scene: &str, walks: bool) {
 async fn people_find_their_way() {
     let options = StoryOptions { comments: 1200, span: Duration::from_secs(600), seed: 1 };
     let limits = ProfileArgs { profile: ProfileName::Careful, tier: None, warm_up: false };
-    let limits = limits.limits(START, 1).unwrap();
+    let limits = limits.limits(START, 2).unwrap();
     let mut story = Story::conversing(&options, limits).await.unwrap();
     let refusal = Fault { count: Some(2), ..Fault::new(FaultKind::RecipientUnavailable) };
     story.stack.graph.order_fault(refusal);
-    play(&mut story, Duration::from_secs(3 * 3600 + 1500)).await;
+    play(&mut story, Duration::from_secs(2 * 3600 + 1500)).await;
     look(&mut story, "story", true).await;
 
     story.stack.graph.order_fault(Fault::new(FaultKind::TokenDead { subcode: 463 }));
