@@ -22,7 +22,7 @@ use crate::when::Clocks;
 use crate::{Console, chart};
 
 /// Accounts on a page: what is looked at takes a few reads each.
-const ON_PAGE: usize = 25;
+const ON_PAGE: usize = 10;
 
 /// Accounts that are shown of those with a trouble.
 const TROUBLED_MAX: usize = 50;
@@ -47,7 +47,7 @@ pub(crate) async fn get(
     Extension(asked): Extension<Asked>,
 ) -> Result<Response, Fault> {
     let admin = console.admin();
-    let all = admin.accounts.maintenance.accounts().await?;
+    let all = console.accounts().await?;
     let pages = all.len().div_ceil(ON_PAGE).max(1);
     let wanted = match asked.query.get("show") {
         Some("trouble") => Wanted::Troubled,
@@ -361,7 +361,7 @@ fn pager(page: usize, pages: usize, all: usize) -> Markup {
         @if pages > 1 {
             nav.pager aria-label="Pages" {
                 @if page > 1 { a rel="prev" href={ "/?page=" (page - 1) } { "← Previous" } " " }
-                "Page " (page) " of " (pages) " (" (grouped(all as u64)) " accounts by id)"
+                "Page " (grouped(page as u64)) " of " (grouped(pages as u64)) " (" (grouped(all as u64)) " accounts by id)"
                 @if page < pages { " " a rel="next" href={ "/?page=" (page + 1) } { "Next →" } }
             }
             form.find action="/find" {
