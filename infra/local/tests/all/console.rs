@@ -1,6 +1,8 @@
 //! The console of a served stack, as a browser and as others ask it.
 
 use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use spillway_local::stack::Stack;
 use spillway_local::story::{Story, StoryOptions};
 use spillway_service::outbox_batch::OutboxBatch;
 
+use crate::cli::{Serving, program};
 use crate::stand;
 
 const CREATOR: &str = "17841400000000001";
@@ -479,6 +482,29 @@ async fn why_a_comment_got_nothing_is_derived_from_one_charged_read() {
     let denied = browser.sends(&why, &[("comment", comment)]).await;
     assert_eq!(denied.status, StatusCode::CONFLICT);
     assert!(denied.text.contains("The comment was not read"), "{}", denied.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_story_stays_open_after_its_report_and_goes_on() {
+    let mut story = program();
+    story.args(["--console", "--conversation", "--comments", "5"]);
+    let story = story.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut story = Serving(story);
+    let mut told = BufReader::new(story.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let link = |line: String| {
+        let (_, link) = line.split_once("stays open until Ctrl-C: ")?;
+        Some(link.to_owned())
+    };
+    let browser = Browser::opens_link(&told.find_map(link).unwrap()).await;
+    let page = browser.page("/").await.text;
+    assert!(page.contains("This is a played story, and its clock is virtual"), "{page}");
+    assert!(page.contains("Nobody waits"), "{page}");
+    let outcomes = browser.page(&format!("/accounts/{CREATOR}/outcomes")).await.text;
+    assert!(outcomes.contains("How far people came"), "{outcomes}");
+    let seen_at = async || browser.json("/").await["seen_at"].as_str().unwrap().to_owned();
+    let before = seen_at().await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert!(seen_at().await > before, "its clock stands still at {before}");
 }
 
 /// Copies what the state table has of an account for `accounts` others, with what waits for them.
