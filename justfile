@@ -16,6 +16,11 @@ check crate="spillway-core":
 test:
     cargo test --workspace --release
 
+# The console in Chromium, and its pictures: target/tmp/console, of which the README shows one
+pictures:
+    .ci/browser cargo test --release -p spillway-local --test browser
+    cp target/tmp/console/story-overview-light.png infra/console/picture.png
+
 # Everything that a change must pass
 ci:
     .ci/run

@@ -6,7 +6,7 @@ use std::time::Duration;
 use spillway_local::report::Report;
 use spillway_local::setup::QuotaOptions;
 use spillway_local::story::funnel::{Ended, Funnel};
-use spillway_local::story::{Story, StoryOptions};
+use spillway_local::story::{START, Story, StoryOptions};
 
 /// Enough people for each kind of end.
 const PEOPLE: u32 = 80;
@@ -42,4 +42,41 @@ async fn the_funnel_adds_up_and_the_same_seed_plays_the_same_people() {
     assert_eq!(taken_over, 1, "one thread");
 
     assert_eq!(play(2).await, report);
+}
+
+/// What is stored comes to what the people and Meta's log tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_see_the_funnel_of_what_is_stored() {
+    let options = StoryOptions { comments: PEOPLE, span: Duration::from_secs(600), seed: 2 };
+    let mut story = Story::conversing(&options, &QuotaOptions::default()).await.unwrap();
+    let told = story.play(&mut |_| ()).await.unwrap().conversed.unwrap().funnel;
+    let (admin, now) = (&story.stack.admin, story.stack.clock.now());
+    let account = admin.accounts.connected(&"17841400000000001".into()).await.unwrap();
+    let mut looked_at = 0;
+    let view = admin.outcomes.view(&account, START, now, usize::MAX, |n| looked_at += n).await;
+    let view = view.unwrap();
+    assert!(view.is_complete && view.looked_at == looked_at, "{view:?}");
+    let [guide] = &view.campaigns[..] else { panic!("{view:?}") };
+    let seen = guide.funnel.unwrap();
+    assert_eq!(seen.opened, told.opened);
+    // A STOP is no answer that a campaign asks for.
+    let answered = told.answered - told.ended.stopped..=told.answered;
+    assert!(answered.contains(&seen.answered), "{seen:?} {told:?}");
+    assert_eq!(seen.emailed, Some(told.emailed));
+    assert_eq!(seen.delivered, Some(told.delivered));
+    assert_eq!(seen.followed_up, Some(told.followed_up));
+    // Of whom Meta tells nothing is let through.
+    let followed = told.emailed..=told.followed + told.ended.unknown;
+    assert!(followed.contains(&seen.followed.unwrap()), "{seen:?} {told:?}");
+    assert_eq!(seen.clicked, None, "it has no tracked link");
+    assert_eq!(guide.openings.sent, told.opened);
+    let failed = guide.openings.failed + guide.conversation.failed;
+    assert_eq!(guide.refusals.iter().map(|refused| refused.count).sum::<u64>(), failed);
+    assert!(guide.refusals.iter().all(|refused| refused.day.starts_with("2026-09-")));
+
+    let view = admin.outcomes.view(&account, now, now, usize::MAX, |_| ()).await.unwrap();
+    let [guide] = &view.campaigns[..] else { panic!("{view:?}") };
+    assert_eq!(guide.openings.sum() + guide.funnel.unwrap().opened, 0);
+    let none = admin.outcomes.view(&account, START, now, 0, |_| ()).await.unwrap();
+    assert!(!none.is_complete && none.campaigns[0].funnel.is_none());
 }

@@ -1,6 +1,7 @@
 //! `spillway campaign`: what the accounts answer to, from files and back into files.
 
 mod matching;
+mod outcomes;
 mod people;
 mod send;
 mod then;
@@ -53,6 +54,8 @@ comment last, and otherwise as in the file that was last applied, with those tha
     },
     /// Tell which campaign would answer a comment, and why
     Match(matching::MatchOptions),
+    /// Count what became of each campaign's sends, and how far people came
+    Outcomes(outcomes::OutcomesOptions),
     /// Show one campaign
     #[command(after_help = "Example:\n  spillway campaign show 17841400000000001 guide")]
     Show(Named),
@@ -189,6 +192,7 @@ pub(crate) async fn run(command: Command, place: &Where, output: Output) -> Resu
         Command::List { account } => list(&place.open().await?, account.as_ref(), output).await,
         Command::Match(options) => matching::run(&options, place, output).await,
         Command::Send(options) => send::run(&options, place, output).await,
+        Command::Outcomes(options) => outcomes::run(&options, place, output).await,
         Command::Show(named) => show(&place.open().await?, &named, output).await,
         Command::Pause(named) => pause(&place.open().await?, &named, output).await,
         Command::Resume(named) => resume(&place.open().await?, &named, output).await,

@@ -34,9 +34,11 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     let deployment = place.open().await?;
     let shown = Shown {
         admin: Arc::new(deployment.admin),
+        deriver: Arc::new(deployment.wiring.deriver()),
         dead_letters: Arc::new(deployment.dead_letters),
         deployment: deployment.config.stack,
         operator: options.operator,
+        notice: None,
     };
     let served = spillway_console::serve(shown, options.port, Box::pin(std::future::pending()));
     let url = served.await.context("cannot serve the console: choose another --port")?;

@@ -29,8 +29,8 @@ pub(crate) const ASSETS: &str = "/assets/";
 /// The field of each form that holds its token.
 pub(crate) const FORM_TOKEN: &str = "form_token";
 
-/// Bytes of a form.
-const FORM_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a form: an accounts file is the longest.
+const FORM_BYTES_MAX: usize = 256 * 1024;
 
 /// Nothing is loaded but this console's own style sheet, no page may frame it, and its forms lead
 /// nowhere else.

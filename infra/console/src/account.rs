@@ -21,7 +21,7 @@ use spillway_service::admin::status::StatusView;
 use spillway_service::admin::told::Times;
 
 use crate::answer::{Asked, Fault, account_id};
-use crate::layout::{self, Frame, address, badge, bar, grouped, scrolling, token};
+use crate::layout::{self, Frame, address, badge, bar, grouped, quota_name, scrolling, token};
 use crate::overview::{clocks, conditions, finish, look, reached};
 use crate::router::Served;
 use crate::when::Clocks;
@@ -79,7 +79,7 @@ fn body(console: &Console, overview: &Overview, clocks: &Clocks) -> Markup {
                     tbody {
                         @for row in &overview.headroom {
                             tr {
-                                th scope="row" { (row.quota) }
+                                th scope="row" title=(row.quota) { (quota_name(&row.quota)) }
                                 td.num { (grouped(row.used)) } td.num { (grouped(row.limit.get())) }
                                 td.meter { (bar(row)) }
                                 td { @if row.fits_at <= clocks.now { "now" } @else { (clocks.when(row.fits_at)) } }

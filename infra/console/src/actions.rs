@@ -47,7 +47,7 @@ fn shows(path: &str, done: &str) -> Response {
 
 impl Console {
     /// Writes down who orders what, before it is done.
-    async fn order(&self, account: &AccountId, order: &str) -> Result<(), Fault> {
+    pub(crate) async fn order(&self, account: &AccountId, order: &str) -> Result<(), Fault> {
         let operator = &self.shown.operator;
         Ok(self.admin().accounts.note_order(account, operator, order).await?)
     }

@@ -7,6 +7,8 @@ use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::json;
 use spillway_core::campaign::{Campaign, Candidate, Trigger};
+use spillway_core::content::Draft;
+use spillway_core::conversation::{FollowUp, Then, Unknown, Unless};
 use spillway_core::id::{CampaignId, MediaId};
 use spillway_core::message::{Template, Values};
 use spillway_service::account::Account;
@@ -24,7 +26,7 @@ use crate::when::Clocks;
 use crate::{Console, actions};
 
 /// Fields that a page shows in a way of its own.
-const SHOWN_APART: [&str; 4] = ["id", "messages", "public_replies", "public_fallback"];
+const SHOWN_APART: [&str; 5] = ["id", "messages", "public_replies", "public_fallback", "then"];
 
 /// Bytes of a text that is tried.
 const TEXT_BYTES_MAX: usize = 4000;
@@ -162,6 +164,7 @@ fn card(console: &Console, view: &CampaignView, waiting: u32, clocks: &Clocks) -
                 }
             }
             (texts("The DM", &campaign.messages, campaign))
+            @if let Some(then) = &campaign.then { (conversation(then, campaign)) }
             (texts("Public reply after the DM", &campaign.public_replies, campaign))
             (texts("Public reply in its place", &campaign.public_fallback, campaign))
         }
@@ -171,8 +174,7 @@ fn card(console: &Console, view: &CampaignView, waiting: u32, clocks: &Clocks) -
 /// Texts as a phone shows them, filled in for a person.
 fn texts(what: &str, texts: &[Template], campaign: &Campaign) -> Markup {
     const SHOWN_MAX: usize = 8;
-    let keyword = campaign.keywords.first().map(String::as_str);
-    let values = Values { username: Some("ana"), keyword, first_name: Some("Ana"), tracking: None };
+    let values = Values { username: Some("ana"), ..values(campaign) };
     html! {
         @if !texts.is_empty() {
             h3 { (what) @if texts.len() > 1 { ", one of " (texts.len()) " in turn" } }
@@ -182,6 +184,77 @@ fn texts(what: &str, texts: &[Template], campaign: &Campaign) -> Markup {
             }
         }
     }
+}
+
+/// What the placeholders of a conversation's messages become: no webhook of a message tells a user
+/// name.
+fn values(campaign: &Campaign) -> Values<'_> {
+    let keyword = campaign.keywords.first().map(String::as_str);
+    Values { username: None, keyword, first_name: Some("Ana"), tracking: None }
+}
+
+/// What follows the opening, step by step.
+fn conversation(then: &Then, campaign: &Campaign) -> Markup {
+    let Then { answer, follow, email, deliver, follow_up } = then;
+    html! {
+        h3 { "Then they answer: " @if answer.is_empty() { "anything" } @else { (answer.join(", ")) } }
+        @if let Some(gate) = follow {
+            (texts("If they do not follow the account", &gate.ask, campaign))
+            (chips([&gate.button]))
+            p.dim { "Asked " (times(gate.tries)) " at most. If Meta does not tell whether they follow, "
+                @match gate.unknown {
+                    Unknown::Deliver => "it goes on.",
+                    Unknown::Ask => "they are asked.",
+                    Unknown::Skip => "nothing is sent until they write or tap again.",
+                }
+            }
+        }
+        @if let Some(question) = email {
+            (texts("For their e-mail address", &question.ask, campaign))
+            (texts("If that has none", &question.again, campaign))
+            p.dim { "Asked again " (times(question.tries)) " at most." }
+        }
+        @if !deliver.is_empty() {
+            h3 { "What they get" }
+            div.phone { @for draft in deliver { (message(draft, campaign)) } }
+        }
+        @for later in follow_up {
+            (texts(&follow_up_name(later), &later.messages, campaign))
+        }
+    }
+}
+
+fn follow_up_name(FollowUp { after, unless, .. }: &FollowUp) -> String {
+    let unless = match unless {
+        Unless::Answered => ", unless they wrote or tapped",
+        Unless::Clicked => ", unless they opened a link",
+        Unless::Never => "",
+    };
+    format!("{} after that{unless}", spillway_core::span::format(*after))
+}
+
+fn times(count: u8) -> String {
+    match count {
+        0 => "not even once".into(),
+        1 => "once".into(),
+        count => format!("{count} times"),
+    }
+}
+
+/// A message of the delivery, as a phone shows it.
+fn message(draft: &Draft, campaign: &Campaign) -> Markup {
+    let filled = draft.fill(values(campaign), "");
+    let of_card = draft.card.iter().flat_map(|card| &card.buttons);
+    let buttons = draft.buttons.iter().chain(of_card).map(|button| &button.title);
+    html! {
+        p.bubble { (filled.text()) }
+        (chips(buttons.chain(&draft.quick_replies)))
+    }
+}
+
+/// Buttons and quick replies, which do nothing here.
+fn chips<'a>(titles: impl IntoIterator<Item = &'a String>) -> Markup {
+    html! { p { @for title in titles { span.chip { (title) } } } }
 }
 
 fn tried(

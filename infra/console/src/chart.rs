@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// The width of an hour, in units of the picture.
 const CELL: usize = 9;
 /// Where the hours begin: figures are left of them.
-const LEFT: usize = 44;
+const LEFT: usize = 60;
 /// The height of the upper and the lower panel.
 const TALL: u32 = 100;
 const LOW: u32 = 56;

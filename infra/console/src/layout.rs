@@ -9,6 +9,7 @@ use maud::{DOCTYPE, Markup, html};
 use sha2::{Digest, Sha256};
 use spillway_core::id::AccountId;
 use spillway_core::load::Headroom;
+use spillway_core::quota::QuotaId;
 use spillway_core::status::State;
 
 use crate::Console;
@@ -50,9 +51,10 @@ pub(crate) struct Frame<'a> {
 }
 
 /// An account's pages: what follows its address, and what they are called.
-const OF_ACCOUNT: [(&str, &str); 5] = [
+const OF_ACCOUNT: [(&str, &str); 6] = [
     ("", "Status"),
     ("/campaigns", "Campaigns"),
+    ("/outcomes", "Outcomes"),
     ("/sends", "Sends"),
     ("/misses", "No match"),
     ("/events", "Events"),
@@ -79,10 +81,13 @@ pub(crate) fn page(console: &Console, frame: &Frame<'_>, body: &Markup) -> Marku
                     nav aria-label="Console" {
                         a href="/" { "Accounts" }
                         a href="/plan" { "Plan a viral day" }
+                        a href="/compare" { "Compare a file" }
                     }
                 }
+                @if let Some(notice) = console.shown.notice { p.notice { (notice) } }
                 @if let Some((account, here)) = frame.account {
                     nav.tabs aria-label={ "Account " (account) } {
+                        span.dim { "Account " (account) }
                         @for (path, name) in OF_ACCOUNT {
                             a href={ (address(account)) (path) } aria-current=[(name == here).then_some("page")] {
                                 (name)
@@ -159,6 +164,24 @@ pub(crate) fn state_name(state: State) -> &'static str {
         State::WarmingUp => "Warming up",
         State::Healthy => "Healthy",
     }
+}
+
+/// A quota in the words of a page. Those of a profile of one's own are called as it calls them.
+pub(crate) fn quota_name(quota: &QuotaId) -> String {
+    let known = match quota.as_str() {
+        "calls_hour" => "Calls in an hour",
+        "messages_day" => "DMs in a day",
+        "messages_second" => "Messages in a second",
+        "private_replies_hour" => "Answers to comments in an hour",
+        "live_replies_second" => "Answers to a broadcast in a second",
+        "recipients_day" => "People in a day",
+        "posts_day" => "Posts in a day",
+        "follows_hour" => "Follows in an hour",
+        "follows_day" => "Follows in a day",
+        "velocity" => "DMs in 10 minutes",
+        own => own,
+    };
+    known.to_owned()
 }
 
 /// How full a quota is, as a bar. The caller shows the figures beside it.

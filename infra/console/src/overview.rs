@@ -16,13 +16,13 @@ use spillway_service::admin::told::{counted, heard, span};
 use spillway_service::admin::{AdminError, Several, UNREADABLE, Unreadable};
 
 use crate::answer::{Asked, Fault, account_id};
-use crate::layout::{self, Frame, address, badge, bar, grouped, segment};
+use crate::layout::{self, Frame, address, badge, bar, grouped, quota_name, segment};
 use crate::router::Served;
 use crate::when::Clocks;
 use crate::{Console, chart};
 
 /// Accounts on a page: what is looked at takes a few reads each.
-const ON_PAGE: usize = 25;
+const ON_PAGE: usize = 10;
 
 /// Accounts that are shown of those with a trouble.
 const TROUBLED_MAX: usize = 50;
@@ -47,7 +47,7 @@ pub(crate) async fn get(
     Extension(asked): Extension<Asked>,
 ) -> Result<Response, Fault> {
     let admin = console.admin();
-    let all = admin.accounts.maintenance.accounts().await?;
+    let all = console.accounts().await?;
     let pages = all.len().div_ceil(ON_PAGE).max(1);
     let wanted = match asked.query.get("show") {
         Some("trouble") => Wanted::Troubled,
@@ -116,6 +116,8 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
     let slow = seen.read.iter().filter(|overview| overview.state() != State::Healthy).count();
     let waiting: u64 = seen.read.iter().map(|overview| u64::from(overview.backlog.total())).sum();
     let stuck: u64 = seen.read.iter().map(|overview| u64::from(overview.stuck)).sum();
+    let late: u64 = seen.read.iter().map(|overview| u64::from(late(overview))).sum();
+    let more = if seen.read.iter().any(has_more) { "More than " } else { "" };
     let last = seen
         .read
         .iter()
@@ -134,6 +136,9 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
                     }
                     (_, 0) if !seen.unreadable.is_empty() => {
                         strong.bad { (counted(seen.unreadable.len(), "account")) " cannot be read" (which) "." }
+                    }
+                    (_, 0) if slow == 0 && late > 0 => {
+                        strong.warn { "All accounts are healthy" (which) ", but not everybody can have their DM in time." }
                     }
                     (_, 0) if slow == 0 => { strong.good { "All is well" (which) "." } }
                     (_, 0) => {
@@ -155,19 +160,25 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
                 @match last {
                     _ if waiting == 0 => { "Nobody waits for a DM" (which) "." }
                     Some((at, overview)) => {
-                        (people(waiting)) (which) ". The last DM that will be in time goes out "
+                        (more) (people(waiting)) (which) ". " @if more.is_empty() { "The last DM that will be in time" } @else { "The last DM of those that were read" } " goes out "
                         strong { (clocks(overview).when(at)) } ", by forecast"
+                        @if late > 0 { "; about " strong.bad { (grouped(late)) } " DMs will be too late" }
                         @if stuck > 0 { ", but " strong.bad { (grouped(stuck)) } " of them wait until somebody acts" }
                         "."
                     }
                     None if stuck > 0 => {
-                        (people(waiting)) (which) ", and " strong.bad { "nothing goes out until somebody acts" } "."
+                        (more) (people(waiting)) (which) ", and " strong.bad { "nothing goes out until somebody acts" } "."
                     }
-                    None => { (people(waiting)) (which) ", and " strong.bad { "all will be too late" } ", by forecast." }
+                    None => { (more) (people(waiting)) (which) ", and " strong.bad { "all will be too late" } ", by forecast." }
                 }
             }
         }
     }
+}
+
+/// Whether more may wait than was read.
+fn has_more(overview: &Overview) -> bool {
+    overview.backlog.extent == Extent::First
 }
 
 /// So many people wait.
@@ -246,11 +257,16 @@ fn remedy(condition: &Condition, account: &AccountId) -> Markup {
     }
 }
 
+/// How many of those that wait will probably be too late.
+fn late(overview: &Overview) -> u32 {
+    overview.outlook.map_or(0, |outlook| outlook.late)
+}
+
 /// When everybody has their DM.
 pub(crate) fn finish(overview: &Overview, clocks: &Clocks) -> Markup {
     let (waiting, stuck) = (overview.backlog.total(), overview.stuck);
-    let late = overview.outlook.map_or(0, |outlook| outlook.late);
-    let more = if overview.backlog.extent == Extent::First { "More than " } else { "" };
+    let late = late(overview);
+    let more = if has_more(overview) { "More than " } else { "" };
     html! {
         p.finish {
             @if waiting == 0 { "Nobody waits." }
@@ -258,7 +274,8 @@ pub(crate) fn finish(overview: &Overview, clocks: &Clocks) -> Markup {
                 (more) (people(waiting.into()))
                 @match overview.last_at {
                     Some(at) => {
-                        ". Everybody" @if stuck > 0 { " else" } " has their DM by "
+                        @if has_more(overview) { ". The first " (grouped(waiting)) " have theirs by " }
+                        @else { ". Everybody" @if stuck > 0 { " else" } " has their DM by " }
                         strong { (clocks.when(at)) } ", by forecast"
                         @if late > 0 { ", except for about " strong.bad { (grouped(late)) } ": theirs will be too late" }
                         @if stuck > 0 { ". " strong.bad { (grouped(stuck)) } " wait until somebody acts" }
@@ -278,7 +295,7 @@ pub(crate) fn finish(overview: &Overview, clocks: &Clocks) -> Markup {
 fn figures(overview: &Overview, clocks: &Clocks) -> Markup {
     html! {
         dl.figures {
-            div { dt { "Waiting" } dd { (grouped(overview.backlog.total())) } }
+            div { dt { "Waiting" } dd { @if has_more(overview) { "over " } (grouped(overview.backlog.total())) } }
             div { dt { "Next DM" } dd { @match overview.next_at {
                 Some(at) => (clocks.distance(at)),
                 None => "–",
@@ -288,7 +305,7 @@ fn figures(overview: &Overview, clocks: &Clocks) -> Markup {
                 div { dt { "Sent in 24 hours" } dd { (grouped(hours.iter().sum::<u32>())) } }
             }
             @if let Some(tightest) = tightest(overview) {
-                div.wide { dt { "Least left: " (tightest.quota) }
+                div { dt { "Least left: " (quota_name(&tightest.quota)) }
                     dd { (bar(tightest)) (grouped(tightest.used)) " of " (grouped(tightest.limit.get())) " used" } }
             }
             div { dt { "Instagram reached us" } dd { (reached(overview)) } }
@@ -344,7 +361,7 @@ fn pager(page: usize, pages: usize, all: usize) -> Markup {
         @if pages > 1 {
             nav.pager aria-label="Pages" {
                 @if page > 1 { a rel="prev" href={ "/?page=" (page - 1) } { "← Previous" } " " }
-                "Page " (page) " of " (pages) " (" (grouped(all as u64)) " accounts by id)"
+                "Page " (grouped(page as u64)) " of " (grouped(pages as u64)) " (" (grouped(all as u64)) " accounts by id)"
                 @if page < pages { " " a rel="next" href={ "/?page=" (page + 1) } { "Next →" } }
             }
             form.find action="/find" {

@@ -8,7 +8,9 @@ use axum::{Router, middleware};
 
 use crate::access::{ASSETS, ENTRANCE, enter, guard};
 use crate::answer::Fault;
-use crate::{Console, account, actions, campaigns, layout, overview, plan, sends};
+use crate::{
+    Console, account, actions, campaigns, compare, layout, outcomes, overview, plan, sends, why,
+};
 
 /// The console that a handler answers for.
 pub(crate) type Served = State<Arc<Console>>;
@@ -23,12 +25,15 @@ pub(crate) fn of(console: Arc<Console>) -> Router {
         .route(&format!("{ASSETS}{{name}}"), get(layout::asset))
         .route("/find", get(overview::find))
         .route("/plan", get(plan::get))
+        .route("/compare", get(compare::ask).post(compare::compare))
         .route(ACCOUNT, get(account::get))
         .route(&of_account("/pause"), post(actions::pause))
         .route(&of_account("/resume"), get(actions::ask_resume).post(actions::resume))
         .route(&of_account("/events"), get(account::events))
         .route(&of_account("/misses"), get(account::misses))
         .route(&of_account("/campaigns"), get(campaigns::get))
+        .route(&of_account("/outcomes"), get(outcomes::get))
+        .route(&of_account("/why"), get(why::get).post(why::derive))
         .route(&of_account("/try"), post(campaigns::try_text))
         .route(
             &of_account("/campaigns/{campaign}/{what}"),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Path, State as Given};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::json;
 use spillway_core::hold::HoldCause;
-use spillway_core::id::{AccountId, CampaignId, CommentId, OnceKey, RecipientId, SendId};
+use spillway_core::id::{AccountId, CampaignId, OnceKey, RecipientId, SendId};
 use spillway_core::quota::Action;
 use spillway_core::send::{PendingSend, Stage};
 use spillway_core::status::Why;
@@ -17,6 +17,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::admin::send_view::{SendHistory, SendView};
 use spillway_service::admin::sends::{State, Stored};
+use spillway_service::admin::told;
 use spillway_service::admin::wait::{Wait, Waits};
 
 use crate::answer::{Asked, Fault, Fields, account_id};
@@ -134,10 +135,6 @@ pub(crate) async fn list(
     Extension(asked): Extension<Asked>,
 ) -> Result<Response, Fault> {
     let account = connected(&console, &account).await?;
-    if let Some(comment) = asked.query.get("comment") {
-        let send = of_comment(&console, &account.id, comment).await?;
-        return Ok(Redirect::to(&here(&send)).into_response());
-    }
     shown(&console, &account, &asked, &asked.query).await
 }
 
@@ -234,28 +231,6 @@ async fn find_ended(
     Ok(Found { sends, more: after.map(|after| vec![("after", after)]) })
 }
 
-/// The send that answers a comment.
-async fn of_comment(
-    console: &Console,
-    account: &AccountId,
-    comment: &str,
-) -> Result<SendId, Fault> {
-    let comment = CommentId::new(comment);
-    let admin = &console.admin().sends;
-    let own = SendId { account: account.clone(), key: OnceKey::comment(&comment) };
-    if admin.find(&own).await?.is_some() {
-        return Ok(own);
-    }
-    let answering = admin.answering(account, &comment, |_| ()).await?;
-    answering.ok_or_else(|| {
-        Fault::NotFound(format!(
-            "No send is stored for comment {comment} of account {account}. Entries are kept for the campaign's \
-             `once_for`, and only of comments that a campaign wanted and whose author did not have the DM. To see \
-             whether today's campaigns would answer it, try its text on the page of the account's campaigns."
-        ))
-    })
-}
-
 /// The address of a send's page.
 fn here(send: &SendId) -> String {
     format!("{}/sends/{}", address(&send.account), segment(send.key.as_str()))
@@ -290,13 +265,9 @@ fn list_body(
                 input id="since" name="since" placeholder="such as 2h or 7d" autocomplete="off" value=[fields.get("since")]; }
             p { button { "Find" } }
         }
+        p { a href={ (address(id)) "/why" } { "Why did a comment get nothing?" } }
         details {
-            summary { "By comment or user name" }
-            form.row action={ (address(id)) "/sends" } {
-                p { label for="comment" { "Comment's id" }
-                    input id="comment" name="comment" inputmode="numeric" autocomplete="off" required; }
-                p { button { "Why did it get nothing?" } }
-            }
+            summary { "By user name" }
             form.row method="post" action={ (address(id)) "/sends" } {
                 (token(console))
                 p { label for="username" { "User name, of a send that waits" }
@@ -345,9 +316,9 @@ fn table(sends: &[SendView], clocks: &Clocks) -> Markup {
                 @for send in sends {
                     tr {
                         th scope="row" { (link(send)) }
-                        td { (state(send)) @if let Some(cause) = send.cause { " " span.dim { (cause) } } }
+                        td.name { (state(send)) @if let Some(cause) = send.cause { br; span.dim { (told::cause(cause)) } } }
                         td { @match send.slot.or(send.ended_at) { Some(at) => (clocks.exactly(at)), None => "–" } }
-                        td { (send.campaign) }
+                        td.name { (send.campaign) }
                         td { (clocks.at(send.matched_at)) }
                         td { @match send.deadline { Some(at) => (clocks.at(at)), None => "–" } }
                     }
@@ -360,10 +331,22 @@ fn table(sends: &[SendView], clocks: &Clocks) -> Markup {
 fn link(send: &SendView) -> Markup {
     match send.send.split_once('/') {
         Some((account, key)) => {
-            html! { a href={ (address(&account.into())) "/sends/" (segment(key)) } { (key) } }
+            html! { a href={ (address(&account.into())) "/sends/" (segment(key)) } title=(key) { (shortened(key)) } }
         }
         None => html! { (send.send) },
     }
+}
+
+/// A key for a table: a long one without its middle.
+fn shortened(key: &str) -> String {
+    const CHARS_MAX: usize = 22;
+    const END: usize = 6;
+    let chars: Vec<char> = key.chars().collect();
+    if chars.len() <= CHARS_MAX {
+        return key.to_owned();
+    }
+    let (start, end) = (&chars[..CHARS_MAX - END - 1], &chars[chars.len() - END..]);
+    start.iter().chain(&['…']).chain(end).collect()
 }
 
 fn state(send: &SendView) -> Markup {
@@ -434,7 +417,7 @@ fn send_body(id: &SendId, stored: &Stored, told: &SendHistory, clocks: &Clocks) 
     let send = &told.send;
     let is_failed = matches!(send.state, "failed" | "unknown") && send.ended_at.is_some();
     html! {
-        p { (state(send)) " " @if let Some(cause) = send.cause { strong { (cause) } " " } span.dim { (send.send) } }
+        p { (state(send)) " " @if let Some(cause) = send.cause { strong { (told::cause(cause)) } " " } span.dim { (send.send) } }
         @if let Some(wait) = &told.waits { (waits(id, send, wait, clocks)) }
         p {
             @if matches!(stored.state, State::Waiting(_)) { a.act href={ (here(id)) "/cancel" } { "Cancel it…" } }
@@ -500,5 +483,18 @@ fn waits(id: &SendId, send: &SendView, wait: &Wait, clocks: &Clocks) -> Markup {
                 _ => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_key_loses_its_middle() {
+        assert_eq!(shortened("p.5260000000000000495"), "p.5260000000000000495");
+        let step = shortened("s.deliver-0.1.5260000000000495.a42786cb993d9ca5");
+        assert_eq!(step, "s.deliver-0.1.5…3d9ca5");
+        assert_eq!(step.chars().count(), 22);
     }
 }

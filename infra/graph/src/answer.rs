@@ -54,7 +54,7 @@ impl Reply {
         words: &Words,
         fields: &[String],
     ) -> Result<Self, GraphError> {
-        let Comment { id, created_at, author, .. } = told;
+        let Comment { id, created_at, author, media, .. } = told;
         let mut comment = Map::new();
         for field in fields {
             match field.as_str() {
@@ -64,7 +64,10 @@ impl Reply {
                     let from = json!({ "id": author.as_str(), "username": username });
                     comment.insert(field.clone(), from)
                 }),
-                "id" => None,
+                "text" => comment.insert(field.clone(), words.text.clone().into()),
+                "media" => comment.insert(field.clone(), json!({ "id": media.as_str() })),
+                // It is there below other comments alone, and all here are at the top.
+                "id" | "parent_id" => None,
                 other => return Err(GraphError::no_such_field(other)),
             };
         }

@@ -54,7 +54,8 @@ struct Cli {
     /// write STOP, block the account, or leave
     #[arg(long)]
     conversation: bool,
-    /// Show the story in the console while it plays, and keep it open until Ctrl-C
+    /// Show the story in the console while it plays, and keep it open until Ctrl-C: the story's clock
+    /// races to its end, then goes on in real time
     #[arg(long)]
     console: bool,
     #[command(flatten)]
@@ -172,8 +173,8 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
     } else {
         Story::new(&cli.story, limits.clone()).await?
     };
-    if cli.console {
-        let url = story.stack.serve_console(0).await?;
+    let console = if cli.console { Some(story.stack.serve_console(0).await?) } else { None };
+    if let Some(url) = &console {
         complain(format_args!("console (the link is good once): {url}"));
     }
     let mut shown = Shown::new(story.expected);
@@ -195,9 +196,12 @@ async fn play(cli: &Cli) -> Result<ExitCode> {
             cli.story.seed
         ));
     }
-    if cli.console {
-        complain("the console stays open until Ctrl-C");
-        tokio::signal::ctrl_c().await?;
+    if let Some(url) = console {
+        complain(format_args!("the console stays open until Ctrl-C: {url}"));
+        tokio::select! {
+            ended = tokio::signal::ctrl_c() => ended?,
+            stopped = story.go_on() => stopped?,
+        }
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

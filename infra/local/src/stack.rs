@@ -32,6 +32,7 @@ use spillway_sender::Sender;
 use spillway_service::accounts_file::NewAccount;
 use spillway_service::admin::Admin;
 use spillway_service::admin::connect::{Connection, NewSettings};
+use spillway_service::admin::derived::Deriver;
 use spillway_service::clock::Clock;
 use spillway_service::ingest::EntryKeys;
 use spillway_service::links::LinkKeys;
@@ -67,6 +68,10 @@ pub const APP: &str = "990";
 
 /// How long a click is waited for in real time where the clock is stepped: it decides nothing.
 const STEPPED_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the console says of a story's times.
+const VIRTUAL: &str = "This is a played story, and its clock is virtual: it races while the story plays, then goes on \
+                       as yours does.";
 
 const SENDS_TABLE: &str = "spillway-sends";
 const STATE_TABLE: &str = "spillway-state";
@@ -162,6 +167,8 @@ pub struct Stack {
     pub sqs_url: String,
     /// Administration, as the operator's tool does it: not counted.
     pub admin: Arc<Admin>,
+    /// What derives why comments got nothing: not counted, but its reads are at Meta.
+    pub deriver: Arc<Deriver>,
     /// The dead-letter queue for operators: not counted.
     pub dead_letters: Arc<DeadLetters>,
     /// DynamoDB for looks from outside: not counted.
@@ -291,6 +298,7 @@ impl Stack {
             )?;
             wiring.sample_keys.ensure().await?;
             let admin = Arc::new(wiring.admin());
+            let deriver = Arc::new(wiring.deriver());
             let dead_letters = Arc::new(DeadLetters {
                 client: outside.sqs.clone(),
                 url: config.dead_letter_queue_url.clone(),
@@ -346,6 +354,7 @@ impl Stack {
                 dynamodb_url,
                 sqs_url,
                 admin,
+                deriver,
                 dead_letters,
                 dynamo: outside.dynamo,
                 poller: poller.sqs,
@@ -365,9 +374,14 @@ impl Stack {
     pub fn serve_console(&self, port: u16) -> BoxFuture<'_, Result<String>> {
         let shown = Shown {
             admin: self.admin.clone(),
+            deriver: self.deriver.clone(),
             dead_letters: self.dead_letters.clone(),
             deployment: "local stack".into(),
             operator: "somebody".into(),
+            notice: match self.pace {
+                Pace::Real => None,
+                Pace::Stepped => Some(VIRTUAL),
+            },
         };
         let until = Box::pin(self.stopped());
         Box::pin(async move {

@@ -10,9 +10,11 @@ use spillway_meta::graph::{GraphClient, GraphConfigError};
 use spillway_service::account_cache::AccountCache;
 use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
+use spillway_service::admin::derived::Deriver;
 use spillway_service::admin::leads::LeadAdmin;
 use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::outbound::OutboundAdmin;
+use spillway_service::admin::outcomes::OutcomeAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::removal::Remover;
 use spillway_service::admin::sends::{Ledger, SendAdmin};
@@ -34,9 +36,9 @@ use spillway_service::misses::{MissCounter, MissSamples};
 use spillway_service::owner::Owners;
 use spillway_service::placing::Placing;
 use spillway_service::port::{
-    AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Clicks, Conversations,
-    Cursors, Deletions, EchoWatches, Graph, Journal, LeadBus, Leads, Links, Misses, NoLinks, Read,
-    ReleaseQueue, Removal, SendQueue, Sends, Tokens,
+    AccountChanges, AccountGraph, Accounts, AppBudgets, Backlogs, Budgets, Clicks, CommentReader,
+    Conversations, Cursors, Deletions, EchoWatches, Graph, Journal, LeadBus, Leads, Links, Misses,
+    NoLinks, Read, ReleaseQueue, Removal, SendQueue, Sends, Tokens,
 };
 use spillway_service::release::Release;
 use spillway_service::upkeep::Upkeeper;
@@ -117,6 +119,8 @@ pub struct Wiring {
     pub graph: Arc<dyn Graph>,
     /// Meta, for upkeep.
     pub account_graph: Arc<dyn AccountGraph>,
+    /// Reads of comments, for operators.
+    pub comment_reader: Arc<dyn CommentReader>,
     /// The data keys of account tokens.
     pub keys: Arc<TokenKeys>,
     /// The key pairs that samples and leads are sealed to.
@@ -303,7 +307,8 @@ impl Wiring {
                 url: config.release_queue_url.clone(),
             }),
             graph: graph.clone(),
-            account_graph: graph,
+            account_graph: graph.clone(),
+            comment_reader: graph,
             keys,
             sample_keys: Arc::new(sample_keys),
             ids: Arc::new(GrantIds::new(process)),
@@ -588,6 +593,21 @@ impl Wiring {
             },
             misses: MissAdmin { store: self.misses.clone(), opener: self.sample_keys.clone() },
             leads: LeadAdmin { store: self.leads.clone(), opener: self.sample_keys.clone() },
+            outcomes: OutcomeAdmin {
+                ledger: self.ledger.clone(),
+                conversations: self.conversations.clone(),
+                leads: self.leads.clone(),
+            },
+        }
+    }
+
+    /// What derives why comments got nothing.
+    pub fn deriver(&self) -> Deriver {
+        Deriver {
+            gateway: self.gateway(),
+            reader: self.comment_reader.clone(),
+            sends: self.sends.clone(),
+            clock: self.clock.clone(),
         }
     }
 

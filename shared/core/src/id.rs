@@ -131,6 +131,13 @@ impl OnceKey {
         self.is_step() && self.0.rsplit('.').nth(1) == Some(person.as_str())
     }
 
+    /// Returns the person and the origin of the conversation that it is a step of.
+    pub fn conversation(&self) -> Option<(&str, &str)> {
+        let mut from_end = self.0.strip_prefix("s.")?.rsplitn(3, '.');
+        let (origin, person) = (from_end.next()?, from_end.next()?);
+        from_end.next().map(|_| (person, origin))
+    }
+
     /// What people see in the place of a key that [names](Self::names_person) somebody who was
     /// forgotten: a hash. Without `salt`, which is shown nowhere, nobody can try ids on it.
     #[must_use]
@@ -232,6 +239,8 @@ mod tests {
         assert_eq!(names, [false, false, true, false, true, true]);
         let are_steps = keys.each_ref().map(|key| key.is_step_to(&person));
         assert_eq!(are_steps, [false, false, true, false, false, false]);
+        let conversations = keys.each_ref().map(OnceKey::conversation);
+        assert_eq!(conversations, [None, None, Some(("526", "0178")), None, None, None]);
         let nameless = keys[5].nameless("1#0178#p.526#0e4c");
         assert!(nameless.is_nameless() && !nameless.names_person());
         assert_eq!(nameless.as_str().len(), 18);

@@ -873,6 +873,18 @@ pub enum CancelReason {
 }
 
 impl CancelReason {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::AccountRemoved,
+        Self::CampaignRemoved,
+        Self::Operator,
+        Self::Repeat,
+        Self::Stopped,
+        Self::TakenOver,
+        Self::Overtaken,
+        Self::NotFollowing,
+    ];
+
     /// The word for it, the same in stores, JSON and text.
     pub const fn as_str(self) -> &'static str {
         match self {

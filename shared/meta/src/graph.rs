@@ -22,7 +22,7 @@ use spillway_core::time::Timestamp;
 pub use self::account::{Me, Subscription};
 use self::answer::Success;
 pub use self::answer::{Answered, CallError, Sent};
-pub use self::comments::{CommentItem, MediaItem, Page};
+pub use self::comments::{CommentItem, CommentRead, MediaItem, Page};
 pub use self::conversation::{Conversation, MessageItem};
 pub use self::profile::Profile;
 use self::request::{Message, bearer};

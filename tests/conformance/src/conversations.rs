@@ -192,6 +192,15 @@ pub async fn conversations_are_listed_and_deleted(subject: &dyn Subject) {
         listed.iter().map(RecipientId::to_string).collect::<Vec<_>>()
     };
     assert_eq!(list(2).await, ["526", "527"]);
+    let page = async |after: Option<&str>| {
+        let after = after.map(RecipientId::from);
+        let page = conversations.page(&account, after.as_ref(), 2).await.unwrap();
+        assert!(page.iter().all(|(_, kept)| *kept == next));
+        page.iter().map(|(person, _)| person.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None).await, ["526", "527"]);
+    assert_eq!(page(Some("527")).await, ["528"]);
+    assert!(page(Some("528")).await.is_empty());
     conversations.delete(&account, &"527".into()).await.unwrap();
     conversations.delete(&account, &"527".into()).await.unwrap();
     assert_eq!(list(9).await, ["526", "528"]);

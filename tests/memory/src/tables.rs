@@ -9,6 +9,7 @@ use std::ops::Bound;
 
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, GrantId};
+use spillway_core::conversation;
 use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
 use spillway_core::misses::{Day, MissDay};
 use spillway_core::once::Answers;
@@ -563,6 +564,23 @@ impl Tables {
     pub fn in_conversation(&self, account: &AccountId) -> impl Iterator<Item = &RecipientId> {
         let people = self.conversations.keys().filter(move |(of, _)| of == account);
         people.map(|(_, person)| person)
+    }
+
+    /// What is kept of up to `limit` people of an account, after this one.
+    pub fn conversations_after(
+        &self,
+        account: &AccountId,
+        after: Option<&RecipientId>,
+        limit: usize,
+    ) -> Vec<(RecipientId, conversation::State)> {
+        let kept = self
+            .conversations
+            .iter()
+            .filter(|((of, person), _)| of == account && after.is_none_or(|after| person > after));
+        let of_person = |((_, person), kept): (&(_, RecipientId), &Past<StoredConversation>)| {
+            (person.clone(), kept.stands.state.clone())
+        };
+        kept.map(of_person).take(limit).collect()
     }
 
     /// Ends a send that waits at the task's outbox key and epoch; whether it did.

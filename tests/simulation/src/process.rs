@@ -9,6 +9,7 @@ use spillway_service::admin::accounts::AccountAdmin;
 use spillway_service::admin::leads::LeadAdmin;
 use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::outbound::OutboundAdmin;
+use spillway_service::admin::outcomes::OutcomeAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::removal::Remover;
 use spillway_service::admin::sends::SendAdmin;
@@ -262,6 +263,11 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                 },
                 misses: MissAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
                 leads: LeadAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
+                outcomes: OutcomeAdmin {
+                    ledger: host.clone(),
+                    conversations: host.clone(),
+                    leads: ports.clone(),
+                },
             }))
         }
         Function::Upkeep => Work::Upkeep(Upkeeper {

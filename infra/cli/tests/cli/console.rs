@@ -70,6 +70,7 @@ async fn its_pages_are_json_in_the_forms_of_the_tool() {
         (format!("{account}/sends/{key}"), &["send", "show"]),
         (format!("{account}/events"), &["events"]),
         (format!("{account}/misses"), &["misses"]),
+        (format!("{account}/outcomes"), &["campaign", "outcomes"]),
         ("/plan?comments=500&span=5m".to_owned(), &["forecast"]),
     ] {
         let answer = console.asks(&path, "application/json").await;
@@ -79,6 +80,8 @@ async fn its_pages_are_json_in_the_forms_of_the_tool() {
     let shown = console.asks(&format!("{account}/sends/{key}"), "application/json").await;
     let shown: Value = shown.json().await.unwrap();
     assert_eq!(shown, stand.json(&["send", "show", send]).await, "both say the same");
+    let counted = stand.json(&["campaign", "outcomes", CREATOR]).await;
+    assert_eq!(counted["campaigns"][0]["openings"]["sent"], 3, "{counted}");
 
     // An account that cannot be read hides no other.
     spoil(&stand, OTHER).await;

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use crate::stand::{Ran, program};
 
-pub(crate) const COMMANDS: [&str; 47] = [
+pub(crate) const COMMANDS: [&str; 48] = [
     "",
     "deployment",
     "connect",
@@ -22,6 +22,7 @@ pub(crate) const COMMANDS: [&str; 47] = [
     "campaign list",
     "campaign match",
     "campaign send",
+    "campaign outcomes",
     "campaign show",
     "campaign pause",
     "campaign resume",

@@ -177,16 +177,42 @@ impl Story {
         Progress { sent: opened.unwrap_or(progress.sent), ..progress }
     }
 
+    /// Goes on from where the story is, in real time, for as long as it is awaited: whoever looks into
+    /// the console sees what becomes of what they do there.
+    ///
+    /// # Errors
+    /// As [`Self::play`].
+    pub fn go_on(&mut self) -> BoxFuture<'_, Result<()>> {
+        const LOOKS_EVERY: Duration = Duration::from_millis(500);
+        Box::pin(async move {
+            let clock = self.driver.clock.clone();
+            let mut looks = tokio::time::interval(LOOKS_EVERY);
+            looks.tick().await;
+            loop {
+                let end = clock.now() + LOOKS_EVERY;
+                looks.tick().await;
+                while self.step_until(end).await? {}
+                clock.step_to(end);
+            }
+        })
+    }
+
     /// Does what is due next; `false` when nothing is.
     ///
     /// # Errors
     /// As [`Self::play`].
     pub fn step(&mut self) -> BoxFuture<'_, Result<bool>> {
+        let lasts = if self.crowd.is_some() { THE_LAST_WORD } else { THE_END };
+        self.step_until(START + lasts)
+    }
+
+    /// As [`Self::step`], for what is due until `end`.
+    ///
+    /// # Errors
+    /// As [`Self::play`].
+    pub fn step_until(&mut self, end: Timestamp) -> BoxFuture<'_, Result<bool>> {
         Box::pin(async move {
-            let Some(crowd) = &mut self.crowd else {
-                return self.driver.step(START + THE_END).await;
-            };
-            let end = START + THE_LAST_WORD;
+            let Some(crowd) = &mut self.crowd else { return self.driver.step(end).await };
             let next_act = crowd.next_at().filter(|&at| at <= end);
             if self.driver.step(next_act.unwrap_or(end)).await? {
                 crowd.read()?;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_spillway-local"));
     program.env_remove("RUST_LOG");
     program
@@ -146,8 +146,8 @@ fn wrong_options_are_refused_with_help_and_code_2() {
     }
 }
 
-/// A served stack, ended with the test.
-struct Serving(Child);
+/// A program that goes on, ended with the test.
+pub(crate) struct Serving(pub(crate) Child);
 
 impl Drop for Serving {
     fn drop(&mut self) {

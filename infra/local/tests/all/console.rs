@@ -1,27 +1,45 @@
 //! The console of a served stack, as a browser and as others ask it.
 
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use reqwest::header::{ACCEPT, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use spillway_cloud::wiring::Wiring;
 use spillway_console::Shown;
+use spillway_core::id::{CommentId, OnceKey, SendId};
+use spillway_core::send::{Address, CampaignStep, Class, Content, PendingSend, REPLY_WINDOW};
 use spillway_local::serve::{self, ServeOptions, Served};
 use spillway_local::setup::QuotaOptions;
+use spillway_local::stack::Stack;
+use spillway_local::story::{Story, StoryOptions};
+use spillway_service::outbox_batch::OutboxBatch;
 
+use crate::cli::{Serving, program};
 use crate::stand;
 
 const CREATOR: &str = "17841400000000001";
+
+/// The other example account.
+const OTHER: &str = "17841400000000002";
+
+/// An item of a table.
+type Item = HashMap<String, AttributeValue>;
 
 /// Bytes that a page may have.
 const PAGE_BYTES_MAX: usize = 60_000;
 
 /// A browser that was given the link.
 struct Browser {
-    served: Served,
+    /// The stack that goes on while it looks, if one does.
+    served: Option<Served>,
     http: Client,
     origin: String,
     cookie: String,
@@ -37,16 +55,24 @@ struct Answer {
 
 impl Browser {
     async fn opens(served: Served) -> Self {
+        let browser = Self::opens_link(&served.addresses.console_url).await;
+        Self { served: Some(served), ..browser }
+    }
+
+    async fn opens_link(url: &str) -> Self {
         let http = spillway_meta::http::client().no_proxy().redirect(Policy::none());
         let http = http.build().unwrap();
-        let url = served.addresses.console_url.clone();
         let origin = url.split_once("/enter").unwrap().0.to_owned();
-        let entered = http.get(&url).send().await.unwrap();
+        let entered = http.get(url).send().await.unwrap();
         assert_eq!(entered.status(), StatusCode::SEE_OTHER);
         let cookie = entered.headers()[SET_COOKIE].to_str().unwrap().to_owned();
         assert!(cookie.ends_with("; HttpOnly; SameSite=Strict; Path=/"), "{cookie}");
         let cookie = cookie.split_once(';').unwrap().0.to_owned();
-        Self { served, http, origin, cookie }
+        Self { served: None, http, origin, cookie }
+    }
+
+    fn served(&self) -> &Served {
+        self.served.as_ref().unwrap()
     }
 
     fn asks(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -78,6 +104,18 @@ impl Browser {
         serde_json::from_str(&shown.text).unwrap()
     }
 
+    /// The median time that a page takes.
+    async fn takes(&self, path: &str) -> Duration {
+        let mut took = Vec::new();
+        for _ in 0..5 {
+            let began = tokio::time::Instant::now();
+            assert_eq!(self.page(path).await.status, StatusCode::OK, "{path}");
+            took.push(began.elapsed());
+        }
+        took.sort_unstable();
+        took[2]
+    }
+
     /// The token of the forms of a page.
     async fn token(&self) -> String {
         let page = self.page(&format!("/accounts/{CREATOR}")).await.text;
@@ -94,7 +132,7 @@ impl Browser {
     /// Posts a comment as somebody, and returns the key of its send.
     async fn comment(&self, username: &str) -> String {
         let comment = json!({ "account": CREATOR, "text": "guide", "username": username });
-        let url = &self.served.addresses.comments_url;
+        let url = &self.served().addresses.comments_url;
         let answer = self.http.post(url).body(comment.to_string()).send().await.unwrap();
         let answer: Value = answer.json().await.unwrap();
         let send = answer["send"]["send"].as_str().unwrap_or_else(|| panic!("{answer}"));
@@ -126,7 +164,7 @@ async fn browser() -> Browser {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_comes_in_but_the_browser_that_was_given_the_link() {
     let browser = browser().await;
-    let link = &browser.served.addresses.console_url;
+    let link = &browser.served().addresses.console_url;
     let ask = |path: &str| browser.http.get(format!("{}{path}", browser.origin));
     let used = shown(browser.http.get(link)).await;
     assert_eq!(used.status, StatusCode::UNAUTHORIZED, "the link is good once");
@@ -165,7 +203,7 @@ async fn nothing_is_done_for_a_form_of_another_site() {
         (post(&[]).header(ORIGIN, own), "no token"),
         (post(&[("form_token", "0")]).header(ORIGIN, own), "another token"),
         (post(&[("form_token", &"0".repeat(64))]).header(ORIGIN, own), "a forged token"),
-        (post(&[("x", &"y".repeat(20_000))]).header(ORIGIN, own), "a form that is too long"),
+        (post(&[("x", &"y".repeat(300_000))]).header(ORIGIN, own), "a form that is too long"),
     ] {
         assert_eq!(shown(request).await.status, StatusCode::FORBIDDEN, "{why}");
     }
@@ -226,10 +264,9 @@ async fn every_page_shows_what_the_operators_tool_says_and_escapes_what_others_w
     let named = browser.sends(&format!("{account}/sends"), &[("username", "@viewer.3")]).await;
     assert_eq!(named.text.matches("/sends/p.").count(), 1, "{}", named.text);
     let comment = listed.last().unwrap()["comment"].as_str().unwrap();
-    let found = browser.page(&format!("{account}/sends?comment={comment}")).await;
+    let found = browser.page(&format!("{account}/why?comment={comment}")).await;
     assert_eq!(found.location, Some(format!("{account}/sends/{send}")));
-    let none = browser.page(&format!("{account}/sends?comment=1")).await;
-    assert_eq!(none.status, StatusCode::NOT_FOUND);
+    let none = browser.page(&format!("{account}/why?comment=1")).await;
     assert!(none.text.contains("No send is stored for comment 1"), "{}", none.text);
 
     let text = "<script>alert(1)</script> guide";
@@ -345,8 +382,8 @@ async fn many_accounts_come_page_by_page() {
     let served = serve::start(&options, &QuotaOptions::default()).await.unwrap();
     let browser = Browser::opens(served).await;
     let first = browser.page("/").await.text;
-    assert!(first.contains("Page 1 of 3 (60 accounts by id)"), "{first}");
-    for page in ["/?page=3", "/?page=99"] {
+    assert!(first.contains("Page 1 of 6 (60 accounts by id)"), "{first}");
+    for page in ["/?page=6", "/?page=99"] {
         let last = browser.json(page).await;
         assert_eq!(last["accounts"].as_array().unwrap().len(), 10, "{page}");
         assert_eq!(last["accounts"][9]["account"], "17841400000000060", "{page}");
@@ -358,9 +395,215 @@ async fn many_accounts_come_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outcomes_are_counted_and_files_compared() {
+    let browser = Browser::opens(stand::served(&QuotaOptions::default()).await).await;
+    browser.comment("viewer.1").await;
+    let account = format!("/accounts/{CREATOR}");
+    let outcomes = loop {
+        let outcomes = browser.json(&format!("{account}/outcomes")).await;
+        if outcomes["campaigns"][0]["openings"]["sent"] == 1 {
+            break outcomes;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert_eq!(
+        (&outcomes["is_complete"], &outcomes["campaigns"][0]["campaign"]),
+        (&true.into(), &"guide".into())
+    );
+    assert_eq!(outcomes["campaigns"][0]["funnel"], Value::Null, "nothing follows the opening");
+    let page = browser.page(&format!("{account}/outcomes")).await.text;
+    assert!(page.contains("First messages") && !page.contains("These are not all"), "{page}");
+
+    let file = format!(
+        "[[account]]\nid = \"{CREATOR}\"\n[[account.campaign]]\nid = \"guide\"\nkeywords = [\"gift\"]\nmessages = [\"Hi\"]\n\
+         [[account.campaign]]\nid = \"extra\"\nkeywords = [\"more\"]\nmessages = [\"<b>\"]\n"
+    );
+    let compared = browser.sends("/compare", &[("file", &file)]).await.text;
+    for said in [
+        "Campaign guide changes",
+        "<ins>gift</ins>",
+        "Campaign extra is new",
+        "Nothing is applied here",
+    ] {
+        assert!(compared.contains(said), "{said} is missing:\n{compared}");
+    }
+    let wrong =
+        browser.sends("/compare", &[("file", "[[account]]\nid = \"1\"\nname = 2")]).await.text;
+    assert!(wrong.contains("The file cannot be applied") && wrong.contains("line 3"), "{wrong}");
+    let unknown = file.replace(CREATOR, "17841400000000999");
+    let unknown = browser.sends("/compare", &[("file", &unknown)]).await.text;
+    assert!(unknown.contains("line 1: account 17841400000000999 is not connected"), "{unknown}");
+    let campaigns = browser.json(&format!("{account}/campaigns")).await;
+    assert_ne!(campaigns["campaigns"][0]["keywords"][0], "gift", "nothing was applied");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_comment_got_nothing_is_derived_from_one_charged_read() {
+    let browser = Browser::opens(stand::served(&QuotaOptions::default()).await).await;
+    let account = format!("/accounts/{CREATOR}");
+    let why = format!("{account}/why");
+    let comment = json!({ "account": CREATOR, "text": "so nice", "username": "viewer.1" });
+    let posted =
+        browser.http.post(&browser.served().addresses.comments_url).body(comment.to_string());
+    let posted: Value = posted.send().await.unwrap().json().await.unwrap();
+    let comment = posted["comment"].as_str().unwrap_or_else(|| panic!("{posted}"));
+    let calls = async || {
+        let status = browser.json(&account).await;
+        status["accounts"][0]["quotas"][0]["used"].as_u64().unwrap_or_else(|| panic!("{status}"))
+    };
+    let before = calls().await;
+    let asked = browser.page(&format!("{why}?comment={comment}")).await.text;
+    assert!(asked.contains("Ask Meta, and derive why"), "{asked}");
+    assert_eq!(calls().await, before, "a look asks Meta for nothing");
+    let derived = browser.sends(&why, &[("comment", comment)]).await.text;
+    for said in ["Derived now", "No campaign of today answers it", "no campaign has a keyword"] {
+        assert!(derived.contains(said), "{said} is missing:\n{derived}");
+    }
+    assert!(!derived.contains("so nice"), "the comment's words are shown:\n{derived}");
+    assert_eq!(calls().await, before + 1, "the read is charged");
+    let events = browser.json(&format!("{account}/events")).await.to_string();
+    assert!(events.contains(&format!("read comment {comment}")), "{events}");
+
+    let pasted = browser.sends(&why, &[("text", "guide please")]).await.text;
+    assert!(pasted.contains("A campaign of today wants it"), "{pasted}");
+    let own = browser.sends(&why, &[("text", "guide"), ("person", CREATOR)]).await.text;
+    assert!(own.contains("The account wrote it itself"), "{own}");
+    let send = browser.comment("viewer.2").await;
+    let person = send.strip_prefix("p.").unwrap();
+    let repeat = browser
+        .sends(&why, &[("text", "guide"), ("person", person), ("media", "17900000000000001")])
+        .await;
+    assert!(repeat.text.contains("Its person has, or waits for, all"), "{}", repeat.text);
+    let wrong = browser.sends(&why, &[("text", "guide"), ("person", "ana")]).await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+
+    // Nothing is called without a unit.
+    browser.sends(&format!("{account}/pause"), &[]).await;
+    let denied = browser.sends(&why, &[("comment", comment)]).await;
+    assert_eq!(denied.status, StatusCode::CONFLICT);
+    assert!(denied.text.contains("The comment was not read"), "{}", denied.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_story_stays_open_after_its_report_and_goes_on() {
+    let mut story = program();
+    story.args(["--console", "--conversation", "--comments", "5"]);
+    let story = story.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut story = Serving(story);
+    let mut told = BufReader::new(story.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let link = |line: String| {
+        let (_, link) = line.split_once("stays open until Ctrl-C: ")?;
+        Some(link.to_owned())
+    };
+    let browser = Browser::opens_link(&told.find_map(link).unwrap()).await;
+    let page = browser.page("/").await.text;
+    assert!(page.contains("This is a played story, and its clock is virtual"), "{page}");
+    assert!(page.contains("Nobody waits"), "{page}");
+    let outcomes = browser.page(&format!("/accounts/{CREATOR}/outcomes")).await.text;
+    assert!(outcomes.contains("How far people came"), "{outcomes}");
+    let seen_at = async || browser.json("/").await["seen_at"].as_str().unwrap().to_owned();
+    let before = seen_at().await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert!(seen_at().await > before, "its clock stands still at {before}");
+}
+
+/// Copies what the state table has of an account for `accounts` others, with what waits for them.
+async fn multiply(stack: &Stack, accounts: u64) {
+    let (table, client) = (&stack.config.state_table, &stack.dynamo);
+    let found = client.scan().table_name(table).send().await.unwrap();
+    let is_theirs = |item: &Item| {
+        item.values().any(|value| value.as_s().is_ok_and(|text| text.contains(OTHER)))
+    };
+    let items: Vec<&Item> = found.items().iter().filter(|item| is_theirs(item)).collect();
+    let copies = (1..=accounts).flat_map(|nth| {
+        let id = format!("178415{nth:011}");
+        items.iter().map(move |item| {
+            let copied = item.iter().map(|(name, value)| match value.as_s() {
+                Ok(text) => (name.clone(), AttributeValue::S(text.replace(OTHER, &id))),
+                Err(_) => (name.clone(), value.clone()),
+            });
+            copied.collect::<Item>()
+        })
+    });
+    let copies: Vec<Item> = copies.collect();
+    for chunk in copies.chunks(25) {
+        let put = |item: &Item| {
+            let put = PutRequest::builder().set_item(Some(item.clone())).build().unwrap();
+            WriteRequest::builder().put_request(put).build()
+        };
+        let puts = chunk.iter().map(put).collect();
+        client.batch_write_item().request_items(table, puts).send().await.unwrap();
+    }
+}
+
+/// Lets `sends` comments wait in an account, without slots.
+async fn pile_up(stack: &Stack, account: &str, sends: u64) {
+    let (dynamo, keys, clock) = (&stack.dynamo, stack.keys.clone(), stack.clock.clone());
+    let wiring = Wiring::new(&stack.config, keys, dynamo, &stack.poller, clock, 1).unwrap();
+    let now = stack.clock.now();
+    let of = |nth: u64| {
+        let comment = CommentId::new(format!("1799{nth:013}"));
+        let id = SendId { account: account.into(), key: OnceKey::comment(&comment) };
+        let content = Content { campaign: "guide".into(), step: CampaignStep::Opening };
+        let to = Address::Comment { id: comment, author: None };
+        PendingSend::new(id, Class::PRIVATE_REPLY, content, to, now, now + REPLY_WINDOW)
+    };
+    let mut nonce = 0;
+    let batches = OutboxBatch::of((0..sends).map(of).collect(), now, || {
+        nonce += 1;
+        nonce
+    });
+    let batches: Vec<OutboxBatch> = batches.into_iter().map(|(batch, _)| batch).collect();
+    for chunk in batches.chunks(500) {
+        wiring.sends.put_batches(chunk).await.unwrap();
+    }
+}
+
+/// 10,000 accounts with ten that wait for each, and 100,000 that wait for one. `--nocapture` tells
+/// how long each page took.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(debug_assertions, ignore = "takes minutes unless optimised")]
+async fn ten_thousand_accounts_do_not_make_pages_larger_or_slower() {
+    const ACCOUNTS: u64 = 10_000;
+    // In a story nothing happens by itself.
+    let options = StoryOptions { comments: 1, span: Duration::from_secs(1), seed: 1 };
+    let story = Story::new(&options, &QuotaOptions::default()).await.unwrap();
+    let stack = &story.stack;
+    let browser = Browser::opens_link(&stack.serve_console(0).await.unwrap()).await;
+    pile_up(stack, OTHER, 10).await;
+    let before = browser.takes(&format!("/accounts/{OTHER}")).await;
+    multiply(stack, ACCOUNTS - 2).await;
+    pile_up(stack, CREATOR, ACCOUNTS * 10).await;
+
+    let big = format!("/accounts/{CREATOR}");
+    let first = browser.json("/").await;
+    let accounts = first["accounts"].as_array().unwrap();
+    assert_eq!(accounts.len(), 10);
+    let waiting = |id: &str| {
+        let found = accounts.iter().find(|account| account["account"] == id).unwrap();
+        let lanes = found["backlog"].as_array().unwrap();
+        let count = |lane: &Value, stage: &str| lane[stage].as_u64().unwrap();
+        lanes.iter().map(|lane| count(lane, "queued") + count(lane, "parked")).sum::<u64>()
+    };
+    assert_eq!(waiting("17841500000000001"), 10);
+    assert!(waiting(CREATOR) >= 20_000, "{}", waiting(CREATOR));
+    let page = browser.page("/").await.text;
+    assert!(page.contains("Page 1 of 1,000 (10,000 accounts by id)"), "{page}");
+    assert!(page.contains("More than 21,"), "not all is read, and it says so: {page}");
+    let of_one = format!("/accounts/{OTHER}");
+    for path in
+        ["/", "/?page=200", &big, &format!("{big}/campaigns"), &format!("{big}/events"), &of_one]
+    {
+        eprintln!("{path}: {:?}", browser.takes(path).await);
+    }
+    let after = browser.takes(&of_one).await;
+    assert!(after < 4 * before + Duration::from_millis(20), "{after:?}, and {before:?} before");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_does_not_answer_is_said_to_be_so() {
     let browser = browser().await;
-    let stack = &browser.served.stack;
+    let stack = &browser.served().stack;
     let nowhere = aws_sdk_dynamodb::Config::builder()
         .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
         .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
@@ -372,11 +615,14 @@ async fn a_store_that_does_not_answer_is_said_to_be_so() {
     let nowhere = aws_sdk_dynamodb::Client::from_conf(nowhere);
     let clock = stack.clock.clone();
     let wiring = Wiring::new(&stack.config, stack.keys.clone(), &nowhere, &stack.poller, clock, 1);
+    let wiring = wiring.unwrap();
     let cut_off = Shown {
-        admin: Arc::new(wiring.unwrap().admin()),
+        admin: Arc::new(wiring.admin()),
+        deriver: Arc::new(wiring.deriver()),
         dead_letters: stack.dead_letters.clone(),
         deployment: "cut off".into(),
         operator: "ana".into(),
+        notice: None,
     };
     let url = spillway_console::serve(cut_off, 0, Box::pin(std::future::pending())).await.unwrap();
     let origin = url.split_once("/enter").unwrap().0;

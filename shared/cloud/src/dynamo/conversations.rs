@@ -100,6 +100,26 @@ impl Conversations for DynamoConversations {
         page.items().iter().map(person).collect()
     }
 
+    async fn page(
+        &self,
+        account: &AccountId,
+        after: Option<&RecipientId>,
+        limit: usize,
+    ) -> Result<Vec<(RecipientId, State)>, StoreError> {
+        let query = self
+            .state
+            .partition(keys::talk(account))
+            .set_exclusive_start_key(after.map(|person| item_key(account, person)))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .consistent_read(true);
+        let page = query.send().await.map_err(|error| unavailable(LIST, error))?;
+        let of_person = |item: &Item| {
+            let person = RecipientId::new(Reader { item, what: LIST }.text("sk")?);
+            Ok((person, stored(item)?.state))
+        };
+        page.items().iter().map(of_person).collect()
+    }
+
     async fn delete(&self, account: &AccountId, person: &RecipientId) -> Result<(), StoreError> {
         self.state.delete(item_key(account, person)).ask(DELETE).await.map(drop)
     }

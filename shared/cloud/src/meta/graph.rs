@@ -9,11 +9,11 @@ use spillway_core::content::Message;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{
-    Answered, CallError, CommentItem, Conversation, GraphClient, Me, MediaItem, Page, Profile,
-    Sent, Subscription,
+    Answered, CallError, CommentItem, CommentRead, Conversation, GraphClient, Me, MediaItem, Page,
+    Profile, Sent, Subscription,
 };
 use spillway_service::account::{Account, SealedToken};
-use spillway_service::port::{AccountGraph, Graph, StoreError};
+use spillway_service::port::{AccountGraph, CommentReader, Graph, StoreError};
 use tracing::warn;
 
 use crate::token::TokenKeys;
@@ -130,6 +130,23 @@ impl Graph for MetaGraph {
 }
 
 /// The same for upkeep, which has tokens that are not in use yet.
+#[async_trait]
+impl CommentReader for MetaGraph {
+    async fn prepare(&self, account: &Account) -> Result<(), StoreError> {
+        self.keys.prepare(&account.id, &account.token).await
+    }
+
+    async fn comment(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<CommentRead>, CallError> {
+        let token = self.token(account)?;
+        self.client.comment(&token, comment, timeout).await
+    }
+}
+
 #[async_trait]
 impl AccountGraph for MetaGraph {
     async fn prepare(&self, account: &AccountId, token: &SealedToken) -> Result<(), StoreError> {

@@ -113,8 +113,8 @@ pub use self::payload::{
     CAMPAIGN_BYTES_MAX, Origin, Payload, PayloadError, Step, StepKey, gate_key,
 };
 pub use self::state::{
-    CONVERSATION_KEPT, DISCLOSURE_LAPSE, FOLLOW_UPS_MAX, RUNS_MAX, STATE_BYTES_MAX, State,
-    StateError, StoredState, WINDOW, WINDOW_RESERVE,
+    CONVERSATION_KEPT, DISCLOSURE_LAPSE, FOLLOW_UPS_MAX, Progress, RUNS_MAX, STATE_BYTES_MAX,
+    State, StateError, StoredState, WINDOW, WINDOW_RESERVE,
 };
 pub use self::stop_words::{Command, StopWords};
 pub use self::then::{

@@ -131,6 +131,23 @@ enum Left {
     Something,
 }
 
+/// How far a conversation has come, for those who count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// Its campaign.
+    pub campaign: &'a CampaignId,
+    /// What began it.
+    pub origin: Origin,
+    /// When its opening was sent, to the minute.
+    pub begun_at: Timestamp,
+    /// Whether the person has answered the opening.
+    pub has_answered: bool,
+    /// Whether nothing asks them to follow the account any more: they do, or Meta did not tell.
+    pub has_passed_gate: bool,
+    /// Whether they have opened one of its tracked links.
+    pub has_clicked: bool,
+}
+
 /// A follow-up that is still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Due {
@@ -248,6 +265,20 @@ impl State {
             keys.map(|key| (run.campaign.clone(), key)).collect::<Vec<_>>()
         };
         self.runs.iter().flat_map(of_run).collect()
+    }
+
+    /// How far the conversations have come whose opening was sent, but for those of a campaign that
+    /// was removed.
+    pub fn progress(&self) -> impl Iterator<Item = Progress<'_>> {
+        let begun = self.runs.iter().filter(|run| run.place != Place::Ended);
+        begun.map(|run| Progress {
+            campaign: &run.campaign,
+            origin: run.origin,
+            begun_at: run.begun_at,
+            has_answered: run.place > Place::Answer,
+            has_passed_gate: run.place > Place::Follow,
+            has_clicked: run.has_clicked,
+        })
     }
 
     /// Returns the campaign of a conversation.

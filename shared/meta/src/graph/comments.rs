@@ -65,6 +65,17 @@ impl fmt::Debug for CommentItem {
     }
 }
 
+/// A comment that was read by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommentRead {
+    /// The comment.
+    pub item: CommentItem,
+    /// What it is on.
+    pub media: Option<MediaId>,
+    /// The comment that it is below, if it is below one.
+    pub parent: Option<CommentId>,
+}
+
 impl GraphClient {
     /// The account's media, newest first: `GET /{account}/media`. `after` is where the page before
     /// ended. `timeout` as for [`private_reply`](Self::private_reply).
@@ -127,6 +138,30 @@ impl GraphClient {
         ask(&mut url, "id,text,timestamp,from,username", after);
         let answer = self.call(self.http.get(url), token, timeout).await?;
         answer.into_answered(|answer| page(answer, comment))
+    }
+
+    /// A comment on the media of the token's account: `GET /{comment}` (Meta, IG Comment, 2026).
+    ///
+    /// # Errors
+    ///
+    /// As for [`media`](Self::media).
+    pub async fn comment(
+        &self,
+        token: &SecretString,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<CommentRead>, CallError> {
+        let mut url = self.url(comment.as_str(), None)?;
+        let fields = "id,text,timestamp,from,media,parent_id";
+        url.query_pairs_mut().append_pair("fields", fields);
+        let answer = self.call(self.http.get(url), token, timeout).await?;
+        answer.into_answered(|answer| {
+            Some(CommentRead {
+                item: self::comment(answer)?,
+                media: answer.object("media").and_then(|media| media.id("id")).map(MediaId::new),
+                parent: answer.id("parent_id").map(CommentId::new),
+            })
+        })
     }
 
     /// Answers a comment in public: `POST /{comment}/replies` (Meta, IG Comment Replies, 2026), with

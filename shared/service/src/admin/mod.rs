@@ -10,11 +10,13 @@
 //! | [`accounts`] | shows, holds and resumes accounts, changes their limits, asks for a backfill |
 //! | [`plan`], [`campaigns`] | applies accounts files, shows, pauses and resumes campaigns |
 //! | [`matching`] | tells which campaign would answer a comment, and why |
+//! | [`derived`] | tells why a comment got nothing for which no send is recorded |
 //! | [`sends`], [`send_view`], [`wait`] | finds, cancels, retries and forgets sends, shows them and why they wait |
 //! | [`dead_letters`] | moves dead letters back, or drops them |
 //! | [`outbound`] | sends a campaign to a list of people |
 //! | [`leads`] | opens the e-mail addresses that people gave |
 //! | [`misses`] | shows which comments matched nothing, and why |
+//! | [`outcomes`] | counts what became of the sends of campaigns, and how far people came |
 //! | [`overview`], [`status`], [`events`] | shows what accounts are doing, and what happened |
 //! | [`forecast`] | plans a viral day |
 //! | [`told`] | tells times and numbers to people |
@@ -23,6 +25,7 @@ pub mod accounts;
 pub mod campaigns;
 pub mod connect;
 pub mod dead_letters;
+pub mod derived;
 pub mod events;
 pub mod forecast;
 pub(crate) mod instant;
@@ -30,6 +33,7 @@ pub mod leads;
 pub mod matching;
 pub mod misses;
 pub mod outbound;
+pub mod outcomes;
 pub mod overview;
 pub mod plan;
 mod refusal;
@@ -51,6 +55,7 @@ pub use self::instant::rfc3339;
 use self::leads::LeadAdmin;
 use self::misses::MissAdmin;
 use self::outbound::OutboundAdmin;
+use self::outcomes::OutcomeAdmin;
 use self::overview::Overviews;
 pub use self::refusal::RefusalView;
 use self::sends::SendAdmin;
@@ -71,6 +76,8 @@ pub struct Admin {
     pub misses: MissAdmin,
     /// E-mail addresses that people gave.
     pub leads: LeadAdmin,
+    /// What became of sends, and how far people came.
+    pub outcomes: OutcomeAdmin,
 }
 
 /// Why something was not done.

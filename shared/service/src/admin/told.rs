@@ -77,9 +77,45 @@ pub fn span(span: Duration) -> String {
     }
 }
 
+/// Says why a send failed or was cancelled, by its word in stores and JSON.
+pub fn cause(word: &str) -> &str {
+    match word {
+        "reply_refused" => "Meta takes no answer to this comment",
+        "comment_gone" => "the comment is gone",
+        "recipient" => "the person cannot be reached",
+        "window_closed" => "the person has not written for 24 hours",
+        "thread_owner" => "another app has the conversation",
+        "bad_request" => "Meta does not accept the message",
+        "refused" => "Meta refuses this one alone",
+        "unknown" => "nothing shows whether it arrived",
+        "no_answer" => "Meta refused it for now, too often",
+        "account_removed" => "its account was removed",
+        "campaign_removed" => "its campaign was removed",
+        "operator" => "by hand",
+        "repeat" => "the person has all that the campaign gives them",
+        "stopped" => "the person asked to be left alone",
+        "taken_over" => "a human writes to the person",
+        "overtaken" => "what the person did meanwhile makes it pointless",
+        "not_following" => "the person does not follow the account, or Meta does not tell",
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use spillway_core::send::{CancelReason, FailReason};
+
     use super::*;
+
+    #[test]
+    fn every_cause_has_words() {
+        let failed = FailReason::ALL.map(FailReason::as_str);
+        let cancelled = CancelReason::ALL.map(CancelReason::as_str);
+        for word in failed.into_iter().chain(cancelled) {
+            assert_ne!(cause(word), word);
+        }
+        assert_eq!(cause("of a later version"), "of a later version");
+    }
 
     #[test]
     fn the_last_webhook_is_told_as_exactly_as_it_is_known() {

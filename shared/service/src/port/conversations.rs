@@ -81,6 +81,15 @@ pub trait Conversations: Send + Sync {
         limit: usize,
     ) -> Result<Vec<RecipientId>, StoreError>;
 
+    /// Returns what is kept of up to `limit` people of an account, in the order of their ids, after
+    /// this one (consistently read). It is empty only at the end.
+    async fn page(
+        &self,
+        account: &AccountId,
+        after: Option<&RecipientId>,
+        limit: usize,
+    ) -> Result<Vec<(RecipientId, State)>, StoreError>;
+
     /// Deletes what is kept of a person.
     async fn delete(&self, account: &AccountId, person: &RecipientId) -> Result<(), StoreError>;
 }

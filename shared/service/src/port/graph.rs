@@ -7,8 +7,8 @@ use spillway_core::content::Message;
 use spillway_core::id::{AccountId, CommentId, MediaId, RecipientId};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::{
-    self, Answered, CallError, CommentItem, Conversation, Me, MediaItem, Profile, Sent,
-    Subscription,
+    self, Answered, CallError, CommentItem, CommentRead, Conversation, Me, MediaItem, Profile,
+    Sent, Subscription,
 };
 use std::time::Duration;
 
@@ -88,6 +88,21 @@ pub trait Graph: Send + Sync {
         person: &RecipientId,
         timeout: Duration,
     ) -> Result<Answered<Profile>, CallError>;
+}
+
+/// Reads comments, for operators.
+#[async_trait]
+pub trait CommentReader: Send + Sync {
+    /// Decrypts the account's token, as [`Graph::prepare`] does.
+    async fn prepare(&self, account: &Account) -> Result<(), StoreError>;
+
+    /// Reads a comment on the account's media.
+    async fn comment(
+        &self,
+        account: &Account,
+        comment: &CommentId,
+        timeout: Duration,
+    ) -> Result<Answered<CommentRead>, CallError>;
 }
 
 /// The calls to Meta's Graph API that upkeep needs. Each call gives up after `timeout`.

@@ -24,7 +24,7 @@ pub use self::conversations::{
     Cause, Conversations, NEW_SENDS_MAX, StoredConversation, TurnedOver, Turnover,
 };
 pub use self::echoes::EchoWatches;
-pub use self::graph::{AccountGraph, Graph};
+pub use self::graph::{AccountGraph, CommentReader, Graph};
 pub use self::leads::{Lead, LeadBus, LeadEvent, LeadOpener, LeadPage, LeadSealer, Leads};
 pub use self::links::{Clicked, Clicks, Links, NoLinks};
 pub use self::misses::{Misses, SampleOpener, SampleSealer, SealedText, StoredSample};

@@ -25,6 +25,7 @@ use spillway_service::admin::connect::{Connection, NewSettings};
 use spillway_service::admin::leads::LeadAdmin;
 use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::outbound::OutboundAdmin;
+use spillway_service::admin::outcomes::OutcomeAdmin;
 use spillway_service::admin::overview::Overviews;
 use spillway_service::admin::sends::{Ledger, Part, RetryError, SendAdmin, Stored};
 use spillway_service::admin::{Admin, AdminError};
@@ -223,7 +224,12 @@ fn admin(world: &Arc<World>) -> Admin {
             journal: ports.clone(),
         },
         misses: MissAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
-        leads: LeadAdmin { store: ports, opener: Arc::new(Sealer) },
+        leads: LeadAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
+        outcomes: OutcomeAdmin {
+            ledger: Arc::new(NoSends),
+            conversations: ports.clone(),
+            leads: ports,
+        },
     }
 }
 

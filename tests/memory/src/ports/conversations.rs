@@ -1,6 +1,7 @@
 //! Conversations.
 
 use async_trait::async_trait;
+use spillway_core::conversation::State;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_service::port::{
     Conversations, Read, StoreError, StoredConversation, TurnedOver, Turnover,
@@ -40,6 +41,16 @@ impl<A: Requests> Conversations for Ports<A> {
             world.tables().in_conversation(account).take(limit).cloned().collect()
         };
         self.0.request("list conversations", people).await
+    }
+
+    async fn page(
+        &self,
+        account: &AccountId,
+        after: Option<&RecipientId>,
+        limit: usize,
+    ) -> Result<Vec<(RecipientId, State)>, StoreError> {
+        let page = |world: &mut A::World| world.tables().conversations_after(account, after, limit);
+        self.0.request("list conversations", page).await
     }
 
     async fn delete(&self, account: &AccountId, person: &RecipientId) -> Result<(), StoreError> {

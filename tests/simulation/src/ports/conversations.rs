@@ -1,6 +1,7 @@
 //! Conversations.
 
 use async_trait::async_trait;
+use spillway_core::conversation::State;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_service::port::{
     Cause, Conversations, EndGuard, Read, StoreError, StoredConversation, TurnedOver, Turnover,
@@ -66,6 +67,15 @@ impl Conversations for Host {
             world.tables.in_conversation(account).take(limit).cloned().collect()
         })
         .await
+    }
+
+    async fn page(
+        &self,
+        account: &AccountId,
+        after: Option<&RecipientId>,
+        limit: usize,
+    ) -> Result<Vec<(RecipientId, State)>, StoreError> {
+        self.store(LOAD, |world| world.tables.conversations_after(account, after, limit)).await
     }
 
     async fn delete(&self, account: &AccountId, person: &RecipientId) -> Result<(), StoreError> {

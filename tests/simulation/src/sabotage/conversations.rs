@@ -62,6 +62,15 @@ impl Conversations for Sabotaged {
         self.host.people(account, limit).await
     }
 
+    async fn page(
+        &self,
+        account: &AccountId,
+        after: Option<&RecipientId>,
+        limit: usize,
+    ) -> Result<Vec<(RecipientId, State)>, StoreError> {
+        self.host.page(account, after, limit).await
+    }
+
     async fn delete(&self, account: &AccountId, person: &RecipientId) -> Result<(), StoreError> {
         Conversations::delete(&*self.host, account, person).await
     }

@@ -9,6 +9,7 @@ use spillway_cloud::wiring::Wiring;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::{Budget, Revision};
 use spillway_core::content::Message;
+use spillway_core::conversation::State;
 use spillway_core::history::StepNote;
 use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::once::Answers;
@@ -109,6 +110,8 @@ measured! { Sends:
 measured! { Conversations:
     fn load(account: &AccountId, person: &RecipientId, read: Read) -> Stored<StoredConversation>;
     fn turn_over(turnover: Turnover<'_>) -> Stored<TurnedOver>;
+    fn page(account: &AccountId, after: Option<&RecipientId>, limit: usize)
+        -> Stored<Vec<(RecipientId, State)>>;
     fn people(account: &AccountId, limit: usize) -> Stored<Vec<RecipientId>>;
     fn delete(account: &AccountId, person: &RecipientId) -> Stored<()>;
 }

@@ -1,6 +1,7 @@
 //! Conversations.
 
 use async_trait::async_trait;
+use spillway_core::conversation::State;
 use spillway_core::id::{AccountId, RecipientId};
 use spillway_service::keys;
 use spillway_service::port::{
@@ -53,6 +54,16 @@ impl Conversations for Ports {
             store.tables.in_conversation(account).take(limit).cloned().collect()
         };
         Ok(self.state(&keys::talk(account), consistent(1), list).await)
+    }
+
+    async fn page(
+        &self,
+        account: &AccountId,
+        after: Option<&RecipientId>,
+        limit: usize,
+    ) -> Result<Vec<(RecipientId, State)>, StoreError> {
+        let page = |store: &mut Store| store.tables.conversations_after(account, after, limit);
+        Ok(self.state(&keys::talk(account), consistent(1), page).await)
     }
 
     async fn delete(&self, account: &AccountId, person: &RecipientId) -> Result<(), StoreError> {
