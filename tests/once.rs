@@ -10,6 +10,7 @@ use spillway_core::id::CommentId;
 use spillway_service::ingest::EntryKeys;
 
 use crate::harness::{CREATOR, Said, World, all_said, careful, said};
+use crate::triggers::{message, person};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -105,6 +106,22 @@ async fn a_comment_whose_author_nobody_names_counts_by_itself() {
     world.settle().await;
     // Meta names the author when it is asked, so the second comment is a repeat.
     assert_eq!(answered(&world).len(), 1);
+}
+
+/// Meta is asked who has written it, and they want to be left alone.
+#[tokio::test]
+async fn a_comment_whose_author_nobody_names_starts_nothing_after_a_stop() {
+    let mut world = World::start(careful()).await;
+    let stop = message(1, world.now(), "m1", "STOP");
+    assert_eq!(world.tell(&[stop]).await, 200);
+    let unnamed = said(1).by(&person(1));
+    world.observe(std::slice::from_ref(&unnamed));
+    let mut value = unnamed.value();
+    value.as_object_mut().unwrap().remove("from");
+    tell(&world, value).await;
+    world.settle().await;
+    assert!(answered(&world).is_empty());
+    world.nothing_is_left().await;
 }
 
 /// A deployment, and one that is rolled back: of two processes that differ by one step, each is told

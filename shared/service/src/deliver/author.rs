@@ -1,5 +1,6 @@
 //! The author of a comment that nobody has named. Such a comment is kept under its own id, and its
-//! author may have had their DM: Meta is asked who it is, and the person's item decides.
+//! author may have had their DM: Meta is asked who it is, and the person's item decides. So does what they
+//! have asked for, such as to be left alone.
 //!
 //! The name is not kept. So if such a comment is gone when its turn comes, its author stays answered
 //! by it until the campaign's span is over.
@@ -51,6 +52,9 @@ impl Deliver {
         let asked = (comment, send.class.action);
         let resolution = match self.ask_author(account, reservation, asked, deadline).await? {
             Some(author) => {
+                let to = Address::Comment { id: comment.clone(), author: Some(author.clone()) };
+                let of_author = PendingSend { to, ..send.clone() };
+                self.check_wanted(account, &of_author).await.map_err(NotSent::Asked)?;
                 let named = self.name_author(account, campaign, send, comment, &author).await;
                 named.unwrap_or_else(|error| {
                     error!(send = %send.id, %error, "not known what its author was answered");
