@@ -116,6 +116,44 @@ async fn a_late_follow_up_is_not_called_outside_the_window() {
     world.nothing_is_left().await;
 }
 
+/// A button that an earlier tool has left in the thread says STOP, and its person means it.
+#[tokio::test]
+async fn a_stop_counts_on_another_tools_button() {
+    let tap = |at, is_reply: bool| {
+        if is_reply {
+            let payload = json!({ "payload": "optout" });
+            item(1, at, "message", json!({ "mid": "t1", "text": "Stop", "quick_reply": payload }))
+        } else {
+            item(1, at, "postback", json!({ "mid": "t1", "title": "STOP", "payload": "optout" }))
+        }
+    };
+    for is_reply in [true, false] {
+        let mut world = World::talking(guide()).await;
+        assert_eq!(world.tell(&[tap(world.now(), is_reply)]).await, 200);
+        world.comment(1).await;
+        world.settle().await;
+        assert!(world.got(1).is_empty(), "{is_reply}");
+        world.nothing_is_left().await;
+    }
+}
+
+/// A follow-up that is due soon does not wait for others for long.
+#[tokio::test]
+async fn a_short_follow_up_comes_soon() {
+    let mut campaign = without(&["answer", "follow", "email"]);
+    campaign["then"]["follow_up"] =
+        json!([{ "after": "10m", "messages": ["Did you read it?"], "unless": "never" }]);
+    let mut world = World::talking(campaign).await;
+    world.comment(1).await;
+    world.write(1, "m1", "yes").await;
+    let delivered = world.got(1).len();
+    world.pass(8 * MINUTE).await;
+    assert_eq!(world.got(1).len(), delivered);
+    // A minute of jitter, one for others to share a run, and one for the schedule.
+    world.pass(6 * MINUTE).await;
+    assert_eq!(world.got(1)[delivered..], ["Did you read it?"]);
+}
+
 /// Mentions and replies start a campaign by what they are, whatever is missing of their story, and a
 /// message starts one thing, however much is attached to it.
 #[tokio::test]

@@ -197,14 +197,14 @@ impl Inbound {
             return Err("what an account writes itself is not answered".to_owned());
         }
         let Some(ask) = event.asks().last() else {
-            return Err(match self.payload {
-                Some(_) => {
-                    "a tap that carries a payload starts nothing: if it belongs to a conversation, \
-                     /_messages shows what follows, at its slot"
-                }
-                None => "what has no text starts nothing: there is nothing to look for keywords in",
-            }
-            .to_owned());
+            let is_tap = self.tap.is_some() || self.payload.is_some();
+            let why = if is_tap {
+                "a tap that carries a payload starts nothing: if it belongs to a conversation, \
+                 /_messages shows what follows, at its slot"
+            } else {
+                "what has no text starts nothing: there is nothing to look for keywords in"
+            };
+            return Err(why.to_owned());
         };
         let story: Vec<&MediaId> = ask.story.into_iter().collect();
         let view = MatchView::of(

@@ -41,7 +41,8 @@ const END_GRACE: Duration = Duration::from_secs(24 * 3600);
 /// later.
 const FOLLOW_UP_LATE: Duration = Duration::from_secs(3600);
 
-/// The most by which a follow-up is spread, so that not all of a campaign go out at one instant.
+/// The most by which a follow-up is spread, so that not all of a campaign go out at one instant; and not
+/// by more than a tenth of what it waits for.
 const JITTER: Duration = Duration::from_secs(600);
 
 /// The most reads of a profile for one conversation.
@@ -639,7 +640,8 @@ impl<'a> Machine<'a> {
                 let Some(key) = self.number(index, step) else { continue };
                 self.state.runs[index].follow_ups[at].attempt = Some(key.attempt);
                 let from = due.at.max(now);
-                let spread = closes_at.since(from).min(JITTER);
+                let waits = due.at.since(self.state.runs[index].since);
+                let spread = closes_at.since(from).min(JITTER).min(waits / 10);
                 let text = format!("{key:?}");
                 let draw = seed(&[&self.context.seed.to_string(), &text]) % (millis(spread) + 1);
                 let not_before = Some(from + Duration::from_millis(draw));

@@ -97,7 +97,12 @@ impl Deliver {
             }
             Err(failed) if failed.is_of_the_call() => Profile::UNKNOWN,
             Err(NoAnswer::Failed(_)) => return Err(Resolution::Park),
-            Err(NoAnswer::Denied(_) | NoAnswer::NoTime | NoAnswer::Store(_)) => {
+            Err(NoAnswer::Denied(denial)) => {
+                let wait = denial.retry_at.since(self.clock.now());
+                let wait = wait.clamp(CONTENDED_WAIT, QUEUE_DELAY_MAX);
+                return Err(Resolution::Requeue(Retry::Untried, wait));
+            }
+            Err(NoAnswer::NoTime | NoAnswer::Store(_)) => {
                 return Err(Resolution::Requeue(Retry::Untried, UNREACHABLE_WAIT));
             }
         };

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use spillway_core::campaign::{Candidate, Match};
-use spillway_core::conversation::Event;
+use spillway_core::conversation::{Event, Payload, StopWords};
 use spillway_core::id::{AccountId, MediaId, OnceKey, SendId};
 use spillway_core::send::{ANSWER_WINDOW, Address, Content, PendingSend};
 use spillway_core::time::Timestamp;
@@ -56,6 +56,24 @@ fn told(event: &ConversationEvent, now: Timestamp) -> Option<Event> {
             Some(Event::Message { id: id.clone()?, text: title.clone()?, at })
         }
         _ => None,
+    }
+}
+
+/// Whoever taps a button of another tool that says STOP or START means it.
+fn taken_at_its_word(told: Event, event: &ConversationEvent, words: &StopWords) -> Event {
+    let Event::Tap { payload, at } = &told else { return told };
+    let (id, text) = match &event.what {
+        What::Message(message) => (&message.id, &message.text),
+        What::Postback(postback) => (&postback.id, &postback.title),
+        _ => return told,
+    };
+    match (id, text) {
+        (Some(id), Some(text))
+            if words.command(text).is_some() && Payload::decode(payload).is_err() =>
+        {
+            Event::Message { id: id.clone(), text: text.clone(), at: *at }
+        }
+        _ => told,
     }
 }
 
@@ -124,7 +142,9 @@ impl Ingest {
     ) -> Result<Vec<ConversationEvent>, StoreError> {
         let mut free = Vec::new();
         for event in events {
-            let heard = match (told(&event, now), &event.sender) {
+            let words = &account.conversations.ready().stop_words;
+            let told = told(&event, now).map(|told| taken_at_its_word(told, &event, words));
+            let heard = match (told, &event.sender) {
                 // It belongs to a conversation that is forgotten.
                 (Some(Event::Tap { at, .. }), Some(person))
                     if account

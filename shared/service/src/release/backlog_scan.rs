@@ -17,7 +17,7 @@ use spillway_core::send::{
 };
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
 
-use super::{OVERDUE, RECORDING_OVER, WRITES_AT_ONCE};
+use super::{GATHER, OVERDUE, RECORDING_OVER, WRITES_AT_ONCE};
 use crate::outbox_batch::{OutboxBatch, OutboxLine, Slot};
 use crate::outbox_key::OutboxKey;
 use crate::port::{Entry, Read, Sends, StoreError};
@@ -61,8 +61,8 @@ pub(super) struct BacklogScan {
     /// Wait for a campaign that is paused or on hold, or for the instant before which they may not
     /// go.
     pub(super) held_back: usize,
-    /// Of these, those without a slot whose wait has a known end, as a forecast sees them.
-    coming: Vec<Expected>,
+    /// Of these, those without a slot whose wait has a known end.
+    coming: Vec<Coming>,
     /// An attempt of theirs may have reached the person: they are not repeated without evidence.
     pub(super) unknown: Vec<UnknownSend>,
     /// On a batch, and not recorded with it yet, if ever.
@@ -77,6 +77,23 @@ pub(super) struct BacklogScan {
     pub(super) first_due: Option<Timestamp>,
     /// Whether there are more than were read.
     pub(super) extent: Extent,
+}
+
+/// A send that may not go yet.
+#[derive(Clone, Copy, Debug)]
+struct Coming {
+    /// How a forecast sees it.
+    expected: Expected,
+    matched_at: Timestamp,
+}
+
+impl Coming {
+    /// When a run is to give it a slot at the latest. It waits a tenth longer than it has to at most,
+    /// and [`GATHER`], so that sends that may go one after the other share a run.
+    fn runs_at(&self) -> Timestamp {
+        let arrives = self.expected.arrives;
+        arrives + (arrives.since(self.matched_at) / 10).min(GATHER)
+    }
 }
 
 /// A line of a batch.
@@ -181,9 +198,14 @@ impl BacklogScan {
         self.ready.sort_by(|a, b| a.outbox_key.cmp(&b.outbox_key));
     }
 
-    /// The instant when the first of the sends that may not go yet may.
-    pub(super) fn opens_at(&self) -> Option<Timestamp> {
-        self.coming.iter().map(|expected| expected.arrives).min()
+    /// Whether a send that may not go yet will.
+    pub(super) fn has_coming(&self) -> bool {
+        !self.coming.is_empty()
+    }
+
+    /// When a run is to give the first of these a slot.
+    pub(super) fn runs_at(&self) -> Option<Timestamp> {
+        self.coming.iter().map(Coming::runs_at).min()
     }
 
     fn batch(&self, at: LineIndex) -> &OutboxBatch {
@@ -214,7 +236,8 @@ impl BacklogScan {
             let Ready { class, deadline, order, .. } = *ready;
             Expected { class, arrives: now, deadline, order }
         };
-        let all = self.ready.iter().map(expected).chain(self.coming.iter().copied());
+        let coming = self.coming.iter().map(|coming| coming.expected);
+        let all = self.ready.iter().map(expected).chain(coming);
         all.filter(|expected| !expected.class.is_public()).collect()
     }
 
@@ -367,8 +390,11 @@ impl BacklogScan {
             }),
             Clearance::Later(opens_at) => {
                 self.held_back += 1;
-                let PendingSend { class, order, .. } = send;
-                let coming = |arrives| Expected { class, arrives, deadline: ends_at, order };
+                let PendingSend { class, order, matched_at, .. } = send;
+                let coming = |arrives| Coming {
+                    expected: Expected { class, arrives, deadline: ends_at, order },
+                    matched_at,
+                };
                 self.coming.extend(opens_at.map(coming));
             }
         }
@@ -601,9 +627,12 @@ impl BacklogScanner<'_> {
                             }),
                             Clearance::Later(opens_at) => {
                                 held_back += 1;
-                                let expected =
-                                    |arrives| Expected { class, arrives, deadline, order };
-                                coming.extend(opens_at.map(expected));
+                                let matched_at = batch.matched_at;
+                                let of_line = |arrives| Coming {
+                                    expected: Expected { class, arrives, deadline, order },
+                                    matched_at,
+                                };
+                                coming.extend(opens_at.map(of_line));
                             }
                         }
                     }

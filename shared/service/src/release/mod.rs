@@ -272,9 +272,7 @@ impl Release {
                         next = next.max(sweep);
                     }
                     let of_campaign = budget.holds.refusals.campaign_opens_at(now);
-                    // What may go at different times, such as follow-ups, goes in one run.
-                    let of_sends = scan.opens_at().map(|at| at.max(now + GATHER));
-                    let opens_at = of_campaign.into_iter().chain(of_sends).min();
+                    let opens_at = of_campaign.into_iter().chain(scan.runs_at()).min();
                     opens_at.into_iter().chain(asks_at).chain([next]).min()
                 }
             };
@@ -342,7 +340,7 @@ impl Release {
             };
             let left = scan.first_left(&plan);
             let outlook = match left {
-                None if scan.opens_at().is_none() => None,
+                None if !scan.has_coming() => None,
                 None | Some(_) => {
                     let marked_at = mark.marked_at;
                     self.outlook(account, budget, &cursor, now, scan, marked_at).await?
