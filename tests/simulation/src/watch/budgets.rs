@@ -95,7 +95,9 @@ impl World {
         let authors = plan.comments.iter().map(|comment| &comment.author);
         let people: BTreeSet<&RecipientId> =
             authors.chain(plan.messages.iter().map(|plan| &plan.new.recipient)).collect();
-        let at = after.decided_at;
+        // To a clock that is ahead a hold has ended that ends by then. A hold is written without a new
+        // decision.
+        let at = after.decided_at.max(self.time() + CLOCK_BOUND);
         let held = |budget: &Budget, person| budget.holds.recipient_held_until(person, at);
         let left = people.iter().filter(|person| held(after, person).is_some()).count();
         for person in people {
