@@ -564,7 +564,8 @@ async fn a_message_that_may_not_go_yet_waits_for_its_time_and_keeps_nobody_waiti
         world.calls().into_iter().filter(|call| call.recipient_id.is_some()).collect()
     };
     assert_eq!(sends(&world).len(), 1, "the comment's alone");
-    world.pass_secs(181).await;
+    // Five minutes for others to share the run, and two for the schedule and the slot.
+    world.pass_secs(421).await;
     let [reply, answer] = sends(&world).try_into().unwrap();
     assert!(reply.comment_id.is_some() && answer.comment_id.is_none());
     assert_eq!(answer.recipient_id, Some("5260000000000077".into()));
