@@ -16,7 +16,7 @@ check crate="spillway-core":
 test:
     cargo test --workspace --release
 
-# The console in Chromium, and its pictures: target/tmp/console, of which the README shows one
+# Take pictures of the console in Chromium, into target/tmp/console, and put the first into the README
 pictures:
     .ci/browser cargo test --release -p spillway-local --test browser
     cp target/tmp/console/story-overview-light.png infra/console/picture.png

@@ -43,8 +43,8 @@ use spillway_core::misses::Day;
 use spillway_core::seed::seed;
 use spillway_core::time::Timestamp;
 
-/// The number of parts that the markers, the accounts for upkeep, and leads of which nobody was told are
-/// spread over.
+/// The number of parts that the markers, the accounts for upkeep, and leads that no event has told of
+/// are spread over.
 pub const SHARDS: u8 = 8;
 
 /// The app's own items.

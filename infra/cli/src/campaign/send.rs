@@ -34,7 +34,7 @@ Examples:
 
 The list is CSV. Its first line names the columns; `person` has the ids that webhooks carry (`from.id`), and the
 other columns are ignored. A list with mistakes is refused as a whole, with every line and reason (exit code 4).
-Whoever is listed twice is written to once.
+A person who is listed twice gets one message.
 
 Meta lets an account write to a person for 24 hours after their last message or tap. Spillway knows of it for people
 who are in a conversation of a campaign with `then`, and asks Meta about nobody: that would cost a call for each. So

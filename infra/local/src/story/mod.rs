@@ -177,8 +177,8 @@ impl Story {
         Progress { sent: opened.unwrap_or(progress.sent), ..progress }
     }
 
-    /// Goes on from where the story is, in real time, for as long as it is awaited: whoever looks into
-    /// the console sees what becomes of what they do there.
+    /// Lets the story go on in real time for as long as it is awaited, so that the console shows what
+    /// comes of what people do there.
     ///
     /// # Errors
     /// As [`Self::play`].

@@ -1,5 +1,5 @@
-//! Leads: a partition an account, with an item for each. Those of which nobody was told lie once more in
-//! parts of their own, which are nearly always empty.
+//! Leads: a partition an account, with an item for each. A lead that no event has told of yet has a copy in
+//! one of eight other partitions, which are nearly always empty.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
