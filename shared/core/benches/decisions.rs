@@ -44,6 +44,7 @@ fn want(send: &SendId) -> BudgetRequest<'_> {
         units: NonZeroU32::MIN,
         least: NonZeroU32::MIN,
         first: Some(send),
+        beside: None,
         lease_until: NOW,
         counted_at: None,
         usage: None,

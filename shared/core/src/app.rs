@@ -378,6 +378,7 @@ mod tests {
             units: nonzero(units),
             least: nonzero(1),
             first: None,
+            beside: None,
             lease_until: at,
             counted_at: None,
             usage: None,

@@ -229,6 +229,14 @@ impl Holds {
         self.current.as_ref().is_some_and(|hold| hold.probe.is_some())
     }
 
+    /// Whether `send` is the probe of a hold that has ended, and nothing else stops it.
+    pub fn is_probe(&self, send: &SendId, now: Timestamp) -> bool {
+        let hold = self.current.as_ref().filter(|hold| hold.until <= now);
+        let probe = hold.and_then(|hold| hold.probe.as_ref());
+        probe.is_some_and(|probe| probe.send.as_ref() == Some(send))
+            && self.stopped_until(now).is_none()
+    }
+
     /// Whether no hold is in force at `now`.
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.current.as_ref().is_none_or(|hold| now >= hold.until)

@@ -43,6 +43,7 @@
 //!     units: NonZeroU32::MIN,
 //!     least: NonZeroU32::MIN,
 //!     first: None,
+//!     beside: None,
 //!     lease_until: now,
 //!     counted_at: None,
 //!     usage: None,

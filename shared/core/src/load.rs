@@ -117,6 +117,7 @@ mod tests {
                 units: NonZeroU32::new(units).unwrap(),
                 least: NonZeroU32::MIN,
                 first: None,
+                beside: None,
                 lease_until: at,
                 counted_at: None,
                 usage: None,

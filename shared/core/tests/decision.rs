@@ -285,6 +285,7 @@ impl World {
             units: NonZeroU32::new(ask.units).expect("at least 1"),
             least: NonZeroU32::MIN,
             first: None,
+            beside: None,
             lease_until: seen + Duration::from_secs(30),
             counted_at: ask.person.and_then(|person| self.places.get(&person).copied()),
             usage: ask.usage.map(|percent| Usage { percent, at: seen }),

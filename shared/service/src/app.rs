@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use spillway_core::app::{AppBudget, SLICE_LIFE, Slice};
 use spillway_core::budget::{Denial, DenialReason, GrantId, Role};
 use spillway_core::hold::{Gate, HoldCause, Probe};
-use spillway_core::id::AccountId;
+use spillway_core::id::{AccountId, SendId};
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::quota::{Quota, QuotaId};
 use spillway_core::rules::Rules;
@@ -92,6 +92,8 @@ pub(crate) enum AppGate {
     Open(Option<Timestamp>),
     /// The app's hold is over and nobody finds out yet.
     Probe,
+    /// The call is made for the send that finds out.
+    Beside,
     Closed(Denial),
 }
 
@@ -126,12 +128,14 @@ impl App {
         self.journal = Some(journal);
     }
 
-    /// Whether calls may go.
-    pub(crate) async fn gate(&self) -> Result<AppGate, StoreError> {
+    /// Whether calls may go; `beside` is the send that the call is made for.
+    pub(crate) async fn gate(&self, beside: Option<&SendId>) -> Result<AppGate, StoreError> {
         let budget = self.budget().await?;
-        let now = self.clock.now();
-        Ok(match budget.holds.gate(now.max(budget.decided_at)) {
+        let now = self.clock.now().max(budget.decided_at);
+        let is_probe = |send| budget.holds.is_probe(send, now);
+        Ok(match budget.holds.gate(now) {
             Gate::Open => AppGate::Open(budget.returned_at),
+            Gate::Closed(..) if beside.is_some_and(is_probe) => AppGate::Beside,
             Gate::Closed(cause, retry_at) => closed(cause, retry_at),
             Gate::Probe => AppGate::Probe,
         })
@@ -142,7 +146,7 @@ impl App {
     pub(crate) fn known_hold(&self, role: Role) -> Option<Denial> {
         let hold = self.known()?.holds.current?;
         // A hold that was met since the probe was named has none.
-        let is_its_probe = role == Role::Probe && hold.probe.is_some();
+        let is_its_probe = role != Role::Normal && hold.probe.is_some();
         let retry_at = hold.until.max(self.clock.now() + CONTENDED_WAIT);
         (!is_its_probe).then_some(Denial { reason: DenialReason::AppHold(hold.cause), retry_at })
     }

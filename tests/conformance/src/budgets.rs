@@ -169,6 +169,7 @@ pub async fn a_budget_is_read_as_it_was_written(subject: &dyn Subject) {
         units: NonZeroU32::new(3).unwrap(),
         least: NonZeroU32::MIN,
         first: Some(&send),
+        beside: None,
         lease_until: at + Duration::from_secs(30),
         counted_at: None,
         usage: None,

@@ -27,6 +27,9 @@ pub struct BudgetRequest<'a> {
     pub least: NonZeroU32,
     /// The send that goes first, and so becomes the probe after a hold.
     pub first: Option<&'a SendId>,
+    /// The send that the call is made for and whose unit is held meanwhile. While that send is the
+    /// probe, the call goes with it.
+    pub beside: Option<&'a SendId>,
     /// How long the calls may take at most. A probe is waited for until then.
     pub lease_until: Timestamp,
     /// Where the unit of the person lies who is written to, of a single one: see
@@ -61,6 +64,8 @@ pub enum Role {
     Normal,
     /// The probe: its outcome lifts or lengthens the hold.
     Probe,
+    /// A call that the probe needs first, such as a read. It does not lift the hold.
+    Beside,
 }
 
 /// How a grant counts the people it is for.
@@ -159,9 +164,11 @@ impl Budget {
             Some(_) => self.holds.gate_of_sends(at),
             None => self.holds.gate(at),
         };
+        let is_probe = |send| self.holds.is_probe(send, at);
         let role = match gate {
             Gate::Open => Role::Normal,
             Gate::Probe => Role::Probe,
+            Gate::Closed(..) if want.beside.is_some_and(is_probe) => Role::Beside,
             Gate::Closed(cause, retry_at) => {
                 return Decision::Denied(Denial { reason: DenialReason::Hold(cause), retry_at });
             }
@@ -169,7 +176,7 @@ impl Budget {
         let spare = Reserve::of(want.lane);
         let mut units = match role {
             Role::Normal => want.units.get(),
-            Role::Probe => 1,
+            Role::Probe | Role::Beside => 1,
         };
         let mut reason = DenialReason::Pace;
         if rules.active_from(want.action, at) > at {

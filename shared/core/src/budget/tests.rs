@@ -29,6 +29,7 @@ fn want(send: &SendId, units: u32) -> BudgetRequest<'_> {
         units: NonZeroU32::new(units).unwrap(),
         least: NonZeroU32::MIN,
         first: Some(send),
+        beside: None,
         lease_until: NOW + secs(30),
         counted_at: None,
         usage: None,
@@ -187,6 +188,38 @@ fn a_probe_that_is_given_back_is_free_at_once() {
     assert_eq!(again.role, Role::Probe);
     let late = probing.refund(&rules, &grant, 1, id(6));
     denied(late.decide(&rules, &want(&send, 1), at, id(7)));
+}
+
+#[test]
+fn a_call_that_the_probe_needs_goes_beside_it() {
+    let rules = two_quotas();
+    let (send, other) = (send(), SendId { account: "a".into(), key: "other".into() });
+    let held = Budget::default().hold(&rules, HoldCause::Blocked, NOW, None, id(1));
+    let at = denied(held.decide(&rules, &want(&send, 1), NOW, id(2))).retry_at;
+    let read = |beside| BudgetRequest {
+        action: Action::Read,
+        lane: None,
+        first: None,
+        beside,
+        ..want(&send, 1)
+    };
+    denied(held.decide(&rules, &read(Some(&send)), at - secs(1), id(3)));
+    let (probe, probing) = granted(held.decide(&rules, &want(&send, 1), at, id(3)));
+    denied(probing.decide(&rules, &read(None), at, id(4)));
+    denied(probing.decide(&rules, &read(Some(&other)), at, id(4)));
+    let (grant, beside) = granted(probing.decide(&rules, &read(Some(&send)), at, id(4)));
+    assert_eq!(grant.role, Role::Beside);
+    assert_ne!(beside.windows, probing.windows, "it is charged");
+    // Given back, it leaves the probe under way.
+    let back = beside.refund(&rules, &grant, 1, id(5));
+    assert_eq!(back.holds, probing.holds);
+    denied(back.decide(&rules, &want(&other, 1), at, id(6)));
+    // A stop by hand, or a new hold, stops it.
+    let stopped = probing.stop(Timestamp::NEVER, None, at, id(5));
+    denied(stopped.decide(&rules, &read(Some(&send)), at, id(6)));
+    let again = probing.hold(&rules, HoldCause::Blocked, at, None, id(5));
+    denied(again.decide(&rules, &read(Some(&send)), at, id(6)));
+    assert_eq!(probe.role, Role::Probe);
 }
 
 #[test]

@@ -49,8 +49,8 @@ impl Deliver {
         if !is_by_comment || send.is_cleared || self.entry_keys == EntryKeys::Comment {
             return Ok(());
         }
-        let asked = (comment, send.class.action);
-        let resolution = match self.ask_author(account, reservation, asked, deadline).await? {
+        let asked = self.ask_author(account, reservation, send, comment, deadline).await?;
+        let resolution = match asked {
             Some(author) => {
                 let to = Address::Comment { id: comment.clone(), author: Some(author.clone()) };
                 let of_author = PendingSend { to, ..send.clone() };
@@ -75,14 +75,15 @@ impl Deliver {
         &self,
         account: &Account,
         reservation: &Reservation,
-        (comment, action): (&CommentId, Action),
+        send: &PendingSend,
+        comment: &CommentId,
         deadline: Timestamp,
     ) -> Result<Option<RecipientId>, NotSent> {
         let timeout = (deadline - RECORDING_TIME).since(self.clock.now());
-        if !is_read_covered(account, action) {
+        if !is_read_covered(account, send.class.action) {
             let ask = async |timeout| self.graph.comment_author(account, comment, timeout).await;
             let timeout = timeout.min(ANSWER_TIME);
-            let read = self.gateway.read(account, timeout, IfDead::Hold, Ends::AppHold, ask).await;
+            let read = self.gateway.read_for(account, &send.id, timeout, ask).await;
             return read.map_err(|no_answer| {
                 warn!(%comment, reason = no_answer.reason(), "its author was not asked for");
                 Resolution::Requeue(Retry::Untried, UNREACHABLE_WAIT).into()

@@ -21,7 +21,7 @@ use super::{
 use crate::account::Account;
 use crate::converse::Chosen;
 use crate::gateway::consequence::Retry;
-use crate::gateway::read::{Ends, IfDead, NoAnswer};
+use crate::gateway::read::NoAnswer;
 use crate::limiter::{CONTENDED_WAIT, Reservation};
 
 /// What Meta has at least for an answer that a gate decides by. With less, its silence would tell of
@@ -84,12 +84,12 @@ impl Deliver {
                 return Ok(None);
             }
             // Without an answer the fallbacks do.
-            return Ok(self.read_profile(account, &person, time).await.ok());
+            return Ok(self.read_profile(account, &claimed.send, &person, time).await.ok());
         }
         if time < READ_TIME {
             return Err(Resolution::Requeue(Retry::Untried, CONTENDED_WAIT));
         }
-        let profile = match self.read_profile(account, &person, time).await {
+        let profile = match self.read_profile(account, &claimed.send, &person, time).await {
             Ok(profile) => profile,
             // What goes wrong once does not tell of the person.
             Err(failed) if failed.is_of_the_call() && claimed.send.failures == 0 => {
@@ -183,16 +183,12 @@ impl Deliver {
     async fn read_profile(
         &self,
         account: &Account,
+        send: &PendingSend,
         person: &RecipientId,
         time: Duration,
     ) -> Result<Profile, NoAnswer> {
-        let read = self
-            .gateway
-            .read(account, time, IfDead::Hold, Ends::AppHold, async |timeout| {
-                self.graph.profile(account, person, timeout).await
-            })
-            .await;
-        read.inspect_err(|no_answer| {
+        let read = async |timeout| self.graph.profile(account, person, timeout).await;
+        self.gateway.read_for(account, &send.id, time, read).await.inspect_err(|no_answer| {
             warn!(account = %account.id, reason = no_answer.reason(), "a profile was not read");
         })
     }

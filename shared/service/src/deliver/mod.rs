@@ -46,7 +46,7 @@ use crate::converse::{End, payload};
 use crate::echo::open_watch;
 use crate::endings::Endings;
 use crate::gateway::consequence::Retry;
-use crate::gateway::read::{self, Ends, IfDead};
+use crate::gateway::read;
 use crate::gateway::{Gateway, NoAnswer, Ruled, Ruling};
 use crate::grant::GrantIds;
 use crate::ingest::EntryKeys;
@@ -679,12 +679,8 @@ impl Deliver {
         if timeout.is_zero() {
             return Ok(());
         }
-        let read = self
-            .gateway
-            .read(account, timeout, IfDead::Hold, Ends::AppHold, async |timeout| {
-                self.graph.comment_timestamp(account, id, timeout).await
-            })
-            .await;
+        let read = async |timeout| self.graph.comment_timestamp(account, id, timeout).await;
+        let read = self.gateway.read_for(account, &send.id, timeout, read).await;
         let (made_at, is_stopped) = match read {
             Ok(made_at) => (made_at.unwrap_or(send.matched_at), false),
             Err(failed @ read::NoAnswer::Failed(_)) => {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use spillway_core::budget::{Denial, Role};
 use spillway_core::hold::HoldCause;
+use spillway_core::id::SendId;
 use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_core::refusal::{Doubt, Evidence};
 use spillway_core::time::{CLOCK_BOUND, Timestamp};
@@ -72,9 +73,36 @@ impl Gateway {
         ends: Ends,
         call: impl AsyncFnOnce(Duration) -> Result<Answered<T>, CallError>,
     ) -> Result<T, NoAnswer> {
+        self.read_by(account, None, timeout, (if_dead, ends), call).await
+    }
+
+    /// Like [`Self::read`], for a send that has taken its own unit and is called next. Where it is the
+    /// probe of a hold, the read goes with it.
+    ///
+    /// # Errors
+    /// See [`NoAnswer`].
+    pub(crate) async fn read_for<T>(
+        &self,
+        account: &Account,
+        send: &SendId,
+        timeout: Duration,
+        call: impl AsyncFnOnce(Duration) -> Result<Answered<T>, CallError>,
+    ) -> Result<T, NoAnswer> {
+        self.read_by(account, Some(send), timeout, (IfDead::Hold, Ends::AppHold), call).await
+    }
+
+    async fn read_by<T>(
+        &self,
+        account: &Account,
+        send: Option<&SendId>,
+        timeout: Duration,
+        (if_dead, ends): (IfDead, Ends),
+        call: impl AsyncFnOnce(Duration) -> Result<Answered<T>, CallError>,
+    ) -> Result<T, NoAnswer> {
         // Should it be a probe, nothing else goes until then.
         let lease_until = self.clock.now() + GRANT_LIFE + timeout + CLOCK_BOUND;
-        let reservation = self.limiter.reserve_call(account, Action::Read, lease_until).await?;
+        let reserved = self.limiter.reserve_call(account, Action::Read, send, lease_until);
+        let reservation = reserved.await?;
         let ask = async || call(timeout).await;
         match self.read_under(account, &reservation, if_dead, ends, ask).await {
             Ok(value) => Ok(value),

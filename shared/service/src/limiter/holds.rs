@@ -350,7 +350,7 @@ impl Limiter {
             return None;
         }
         let now = self.clock.now().max(budget.decided_at);
-        let is_its_probe = grant.role == Role::Probe
+        let is_its_probe = grant.role != Role::Normal
             && budget.holds.stopped_until(now).is_none()
             && (budget.holds.is_probed() || budget.holds.current.is_none());
         match budget.holds.gate(now) {

@@ -9,7 +9,7 @@ use spillway_core::budget::{
     Budget, BudgetRequest, Decision, Denial, DenialReason, Grant, GrantId, Recipients, Role,
 };
 use spillway_core::hold::{Gate, Probe};
-use spillway_core::id::RecipientId;
+use spillway_core::id::{RecipientId, SendId};
 use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_core::refusal::Party;
 use spillway_core::rotation::Rotation;
@@ -43,14 +43,25 @@ struct Request<'a> {
     counted_at: Option<Timestamp>,
     /// Whether its outcome is told, so that it may find out whether a hold of the app is over.
     is_told: bool,
+    /// The send that a call is made for: see [`BudgetRequest::beside`].
+    beside: Option<&'a SendId>,
 }
 
 impl Request<'_> {
     /// Calls that are no sends.
     fn call(action: Action, units: NonZeroU32, lease_until: Timestamp) -> Self {
-        let (lane, tasks, counted_at, least) = (None, &[], None, units);
-        let choose = &|_: &Account, _: &SendTask, _: &mut Rotation| 0;
-        Self { action, lane, units, least, tasks, lease_until, choose, counted_at, is_told: true }
+        Self {
+            action,
+            lane: None,
+            units,
+            least: units,
+            tasks: &[],
+            lease_until,
+            choose: &|_, _, _| 0,
+            counted_at: None,
+            is_told: true,
+            beside: None,
+        }
     }
 
     /// The call as the app's probe.
@@ -161,8 +172,18 @@ impl Limiter {
         let lane = Some(lane);
         // That a public reply goes through says nothing of DMs.
         let (least, is_told) = (NonZeroU32::MIN, !first.class.is_public());
-        let request =
-            Request { action, lane, units, least, tasks, lease_until, choose, counted_at, is_told };
+        let request = Request {
+            action,
+            lane,
+            units,
+            least,
+            tasks,
+            lease_until,
+            choose,
+            counted_at,
+            is_told,
+            beside: None,
+        };
         let (decided, rest) = match self.decide(account, &request).await {
             Ok(decided) => (Some(decided.clone()), decided.denial),
             Err(NoGrant::Denied(denial)) => (None, Some(denial)),
@@ -226,7 +247,8 @@ impl Limiter {
         })
     }
 
-    /// Takes the unit of one call that is no send.
+    /// Takes the unit of one call that is no send. `beside` is the send that it is made for, if that
+    /// has taken its own: where it is the probe, the call goes with it.
     ///
     /// # Errors
     /// Fails if the budget has no room, or the store does not answer.
@@ -234,10 +256,10 @@ impl Limiter {
         &self,
         account: &Account,
         action: Action,
+        beside: Option<&SendId>,
         lease_until: Timestamp,
     ) -> Result<Reservation, NoGrant> {
-        let units = NonZeroU32::MIN;
-        let request = Request::call(action, units, lease_until);
+        let request = Request { beside, ..Request::call(action, NonZeroU32::MIN, lease_until) };
         let decided = self.decide(account, &request).await?;
         Ok(Reservation {
             grant: decided.grant,
@@ -259,12 +281,16 @@ impl Limiter {
             return Err(Denial { reason: DenialReason::Clock, retry_at: now + CLOCK_WAIT }.into());
         }
         let key = (account.id.clone(), request.lane, request.action);
-        if let Some(denial) = self.denials.get(&key) {
+        // Another call's hold says nothing of one that goes with the probe.
+        let is_others = |denial: &Denial| {
+            request.beside.is_some() && matches!(denial.reason, DenialReason::Hold(_))
+        };
+        if let Some(denial) = self.denials.get(&key).filter(|denial| !is_others(denial)) {
             return Err(denial.into());
         }
         let most = match self.app_gate(request).await? {
             (Role::Normal, _) => request.units.get(),
-            (Role::Probe, _) => 1,
+            (Role::Probe | Role::Beside, _) => 1,
         };
         let (units, of_app, app_denial) = self.app.take(&account.rules, most).await?;
         let within_app = NonZeroU32::new(units).filter(|&units| units >= request.least);
@@ -300,8 +326,9 @@ impl Limiter {
     /// What the app's hold leaves of the request: everything, and since when the pace has been
     /// returning; its probe; or nothing.
     async fn app_gate(&self, request: &Request<'_>) -> Result<(Role, Option<Timestamp>), NoGrant> {
-        match self.app.gate().await? {
+        match self.app.gate(request.beside).await? {
             AppGate::Open(returned_at) => Ok((Role::Normal, returned_at)),
+            AppGate::Beside => Ok((Role::Beside, None)),
             AppGate::Probe if request.is_told => Ok((Role::Probe, None)),
             AppGate::Probe => Err(self.app.waits_for_probe().into()),
             AppGate::Closed(denial) => Err(denial.into()),
@@ -340,7 +367,7 @@ impl Limiter {
                 Some(_) => (Role::Probe, None),
                 None => self.app_gate(request).await?,
             };
-            let units = if app_role == Role::Probe { NonZeroU32::MIN } else { units };
+            let units = if app_role == Role::Normal { units } else { NonZeroU32::MIN };
             budget = budget.after_app_hold(&account.rules, &account.id, returned_at);
             // Both clocks are read before the write: the grant's life includes it.
             let now = self.clock.now();
@@ -428,6 +455,7 @@ impl Limiter {
             least: request.least,
             first: free.first().map(|&index| &request.tasks[index].send),
             lease_until: request.lease_until,
+            beside: request.beside,
             counted_at: request.counted_at,
             usage: self.reported.get(&account.id),
         };

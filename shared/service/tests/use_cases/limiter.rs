@@ -79,7 +79,7 @@ fn reserve(limiter: &Limiter, world: &World, tasks: &[&SendTask]) -> Reserved {
 
 fn reserve_call(limiter: &Limiter, world: &World) -> Reservation {
     let lease_until = world.now() + MINUTE;
-    now(limiter.reserve_call(&account(), Action::Read, lease_until)).unwrap()
+    now(limiter.reserve_call(&account(), Action::Read, None, lease_until)).unwrap()
 }
 
 fn granted(reserved: &Reserved) -> Vec<usize> {
@@ -156,6 +156,37 @@ fn a_probe_goes_through_the_hold_that_it_is_for_and_waits_for_a_later_one() {
     assert_eq!(limiter.known_hold(&account.id, &probe, None), None);
     now(limiter.hold_app(HoldCause::Throttled, AnswerDetails::default()));
     assert!(limiter.known_hold(&account.id, &probe, None).is_some());
+}
+
+#[test]
+fn a_read_goes_with_the_probe_that_it_is_for() {
+    type Hold = fn(&Limiter, &Account) -> Option<Timestamp>;
+    let holds: [Hold; 2] = [
+        |limiter, account| {
+            now(limiter.hold(account, HoldCause::Throttled, AnswerDetails::default()))
+        },
+        |limiter, _| now(limiter.hold_app(HoldCause::Throttled, AnswerDetails::default())),
+    ];
+    for hold in holds {
+        let (world, account) = (World::new(), account());
+        let limiter = process(&world);
+        let until = hold(&limiter, &account).unwrap();
+        world.pass(until.since(START) + Duration::from_secs(1));
+        let (gate, other) = (task("5", "guide"), task("6", "guide"));
+        let reserved = reserve(&limiter, &world, &[&gate]);
+        assert!(reserved.reservation.is_some(), "it is the probe");
+        let lease_until = world.now() + MINUTE;
+        let read = |beside| {
+            now(limiter.reserve_call(&account, Action::Read, beside, lease_until)).ok()
+        };
+        assert!(read(None).is_none());
+        assert!(read(Some(&other.send)).is_none());
+        let read = read(Some(&gate.send)).unwrap();
+        assert!([read.grant.role, read.app_role].contains(&Role::Beside));
+        assert_eq!(limiter.known_hold(&account.id, &read, None), None);
+        let probe = reserved.reservation.unwrap();
+        assert_eq!(limiter.known_hold(&account.id, &probe, Some(&gate)), None);
+    }
 }
 
 #[test]
