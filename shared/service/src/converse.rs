@@ -19,7 +19,7 @@ use spillway_core::once::Nth;
 use spillway_core::seed::seed;
 use spillway_core::send::{
     ANSWER_WINDOW, Address, CampaignStep, CancelReason, Class, Content, Earlier, FailReason,
-    Outcome, PendingSend, Step, Turn,
+    Outcome, PendingSend, Stage, Step, Turn,
 };
 use spillway_core::time::Timestamp;
 use tracing::{debug, info, warn};
@@ -546,6 +546,10 @@ impl Converse {
         let outcome = cancelled(CancelReason::Overtaken);
         for entry in found {
             let Entry::Waiting(outbox_key, send) = entry else { continue };
+            // One that may be on its way is left to whoever has claimed it.
+            if matches!(send.stage, Stage::Sending { .. } | Stage::Unknown(_)) {
+                continue;
+            }
             let task = SendTask::new(&send, outbox_key);
             match self.sends.finish_unclaimed(&task, &outcome, now).await {
                 Ok(true) => self.meter.ended(send.class, &outcome),
@@ -662,7 +666,11 @@ fn told_of(account: &Account, send: &PendingSend, end: &End<'_>) -> Option<(Reci
                 _ => false,
             };
             let event = match outcome {
-                Outcome::Sent { .. } if is_followed => Event::Sent { campaign, key, at: called_at },
+                Outcome::Sent { .. } if is_followed => {
+                    let is_repeated = send.earlier == Earlier::Unknown;
+                    let seen_from = if is_repeated { send.matched_at } else { called_at };
+                    Event::Sent { campaign, key, at: called_at, seen_from }
+                }
                 Outcome::Sent { .. } | Outcome::Failed { reason: FailReason::Unknown } => {
                     return None;
                 }

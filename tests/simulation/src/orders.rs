@@ -6,7 +6,7 @@ use spillway_core::outbound::Run;
 use spillway_core::send::{FailReason, Outcome};
 use spillway_service::accounts_file::NewAccount;
 use spillway_service::admin::connect::{Connection, NewSettings};
-use spillway_service::admin::outbound::Fate;
+use spillway_service::admin::outbound::{Fate, OutboundError};
 use spillway_service::admin::sends::{RetryError, State, Stored};
 use spillway_service::admin::{Admin, AdminError};
 use spillway_service::new_limits::NewLimits;
@@ -113,8 +113,11 @@ async fn send(admin: &Admin, host: &Host, id: &AccountId, name: &str) -> bool {
             return true;
         }
     };
-    let Ok(fates) = outbound.look(overviews, &account, &run, &people, &|_| ()).await else {
-        return false;
+    let fates = match outbound.look(overviews, &account, &run, &people, &|_| ()).await {
+        Ok(fates) => fates,
+        // The token is dead, say: who sends it does something about that first.
+        Err(OutboundError::Held(_)) => return true,
+        Err(OutboundError::Admin(_)) => return false,
     };
     let sends = fates.into_iter().filter_map(|fate| match fate {
         Fate::Reached { send, .. } => Some(*send),

@@ -113,6 +113,9 @@ pub enum Event {
         key: StepKey,
         /// When.
         at: Timestamp,
+        /// The earliest instant at which they may have seen it: before `at` if it was repeated,
+        /// because nobody knew whether it had arrived.
+        seen_from: Timestamp,
     },
     /// A message of a conversation has ended without having reached the person: it was cancelled,
     /// refused or too late. It must be certain: what may have arrived is not told.

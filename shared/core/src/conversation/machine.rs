@@ -81,8 +81,8 @@ struct Machine<'a> {
 /// How it is known that a message has reached the person.
 #[derive(Clone, Copy)]
 enum Arrived {
-    /// Its sender has told so: it was sent at this instant.
-    Told(Timestamp),
+    /// Its sender has told so.
+    Told { at: Timestamp, seen_from: Timestamp },
     /// The person has tapped a button of it at this instant, which is an answer to it.
     Tapped(Timestamp),
 }
@@ -109,7 +109,9 @@ impl<'a> Machine<'a> {
             Event::FollowRead { campaign, origin, nth, follows } => {
                 self.follow_read(campaign, *origin, *nth, *follows)
             }
-            Event::Sent { campaign, key, at } => self.sent(campaign, *key, (*at).min(self.now)),
+            Event::Sent { campaign, key, at, seen_from } => {
+                self.sent(campaign, *key, ((*at).min(self.now), *seen_from))
+            }
             Event::NotSent { campaign, key } => self.not_sent(campaign, *key),
             Event::Calling { send } => self.calling(*send),
             Event::NotArrived { send } => self.not_arrived(*send),
@@ -336,14 +338,19 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn sent(&mut self, campaign: &CampaignId, key: StepKey, at: Timestamp) -> Outcome {
+    fn sent(
+        &mut self,
+        campaign: &CampaignId,
+        key: StepKey,
+        (at, seen_from): (Timestamp, Timestamp),
+    ) -> Outcome {
         let Some(index) = self.state.position(campaign, key.origin) else { return Outcome::Known };
         let run = &self.state.runs[index];
         if run.place != place_of(key.step) || !matches!(run.place, Place::Deliver(_)) {
             return Outcome::Known;
         }
         match self.then(campaign) {
-            Some(then) => self.delivered(index, Arrived::Told(at), then),
+            Some(then) => self.delivered(index, Arrived::Told { at, seen_from }, then),
             None => Outcome::CampaignGone,
         }
     }
@@ -354,12 +361,15 @@ impl<'a> Machine<'a> {
         if self.state.runs[index].place != Place::Delivered {
             return self.enter(index, then);
         }
-        let (at, is_answered) = match arrived {
-            Arrived::Told(at) => (at, self.state.last_inbound.is_some_and(|heard| heard > at)),
-            Arrived::Tapped(at) => (at, true),
+        let (at, since, is_answered) = match arrived {
+            Arrived::Told { at, seen_from } => {
+                let since = seen_from.min(at);
+                (at, since, self.state.last_inbound.is_some_and(|heard| heard > since))
+            }
+            Arrived::Tapped(at) => (at, at, true),
         };
         let run = &mut self.state.runs[index];
-        (run.since, run.is_done) = (at, true);
+        (run.since, run.is_done) = (since, true);
         let may_come = |unless: Unless| match unless {
             Unless::Answered => !is_answered,
             Unless::Clicked => !run.has_clicked,

@@ -53,7 +53,7 @@ impl World {
 
     fn arrives(&mut self, send: &StepSend) -> (Vec<Effect>, Outcome) {
         let (campaign, key, at) = (send.campaign.clone(), send.key, self.now);
-        self.tell(&Event::Sent { campaign, key, at })
+        self.tell(&Event::Sent { campaign, key, at, seen_from: at })
     }
 
     fn is_not_sent(&mut self, send: &StepSend) -> (Vec<Effect>, Outcome) {
@@ -451,7 +451,20 @@ fn a_delivery_whose_answer_came_before_it_was_told_has_no_follow_up() {
     world.wait(30);
     world.says("thank you!");
     let (campaign, key) = (delivery.campaign.clone(), delivery.key);
-    assert_eq!(world.tell(&Event::Sent { campaign, key, at: sent_at }).0, []);
+    let told = Event::Sent { campaign, key, at: sent_at, seen_from: sent_at };
+    assert_eq!(world.tell(&told).0, []);
+}
+
+#[test]
+fn what_is_said_between_two_attempts_of_a_delivery_may_answer_the_first() {
+    let mut world = World::delivered(json!([{ "after": "1h", "messages": ["Read it?"] }]));
+    let (seen_from, delivery) = (world.now, world.last_send());
+    world.wait(30);
+    world.says("thank you!");
+    world.wait(30);
+    let (campaign, key) = (delivery.campaign.clone(), delivery.key);
+    let told = Event::Sent { campaign, key, at: world.now, seen_from };
+    assert_eq!(world.tell(&told).0, []);
 }
 
 #[test]

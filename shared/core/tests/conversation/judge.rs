@@ -246,7 +246,7 @@ impl Judge {
     fn delivered(&self, send: &StepSend, messages: usize) -> Option<Timestamp> {
         let is_last = |key: &StepKey| is_end(key, send.key.origin, messages);
         let arrivals = self.told.iter().filter_map(|(told_at, event)| match event {
-            Event::Sent { campaign, key, at } if *campaign == send.campaign && is_last(key) => {
+            Event::Sent { campaign, key, at, .. } if *campaign == send.campaign && is_last(key) => {
                 Some((*at).min(*told_at))
             }
             Event::Tap { payload, at } => {
@@ -265,7 +265,7 @@ impl Judge {
         let found = campaigns.iter().find(|(known, _)| known.id == send.campaign);
         let Some(then) = found.and_then(|(known, _)| known.then.as_ref()) else { return true };
         // Any delivery time that was told will do here: one that comes second changes nothing.
-        let Some(first) = self.first_delivered(send, then.deliver.len()) else { return false };
+        let Some(first) = self.first_seen(send, then.deliver.len()) else { return false };
         match then.follow_up[usize::from(nth)].unless {
             Unless::Never => false,
             Unless::Clicked => self.told.iter().any(|(_, event)| {
@@ -279,12 +279,14 @@ impl Judge {
         }
     }
 
-    /// When the delivery was said to have arrived, by the event that was told first.
-    fn first_delivered(&self, send: &StepSend, messages: usize) -> Option<Timestamp> {
+    /// From when on the delivery may have been seen, by the event that was told first.
+    fn first_seen(&self, send: &StepSend, messages: usize) -> Option<Timestamp> {
         let is_last = |key: &StepKey| is_end(key, send.key.origin, messages);
         self.told.iter().find_map(|(told_at, event)| match event {
-            Event::Sent { campaign, key, at } if *campaign == send.campaign && is_last(key) => {
-                Some((*at).min(*told_at))
+            Event::Sent { campaign, key, at, seen_from }
+                if *campaign == send.campaign && is_last(key) =>
+            {
+                Some((*at).min(*told_at).min(*seen_from))
             }
             Event::Tap { payload, at } => {
                 let payload = Payload::decode(payload).ok()?;

@@ -88,7 +88,7 @@ fn play(name: &'static str, by_message: bool, tape: &mut Tape) -> BTreeMap<Step,
             // Most are told; a lost one costs its step until the person acts.
             if tape.is(85) {
                 let told = now + secs(u64::from(tape.next()) / 8);
-                events.push((told, Event::Sent { campaign, key, at: now }));
+                events.push((told, Event::Sent { campaign, key, at: now, seen_from: now }));
             }
         } else if let Some(at) = events.iter().position(|(at, _)| *at <= now) {
             let (_, event) = events.remove(at);

@@ -51,6 +51,7 @@ enum Act {
     Ended {
         nth: Pick,
         is_sent: bool,
+        is_repeat: bool,
     },
     Human {
         late: u64,
@@ -119,8 +120,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
             |(campaign, origin, step, age)| Act::TapsUnknown { campaign, origin, step, age }
         ),
         14 => (index(), follows).prop_map(|(nth, follows)| Act::Read { nth, follows }),
-        10 => (index(), prop::bool::weighted(0.8))
-            .prop_map(|(nth, is_sent)| Act::Ended { nth, is_sent }),
+        10 => (index(), prop::bool::weighted(0.8), prop::bool::weighted(0.2))
+            .prop_map(|(nth, is_sent, is_repeat)| Act::Ended { nth, is_sent, is_repeat }),
         2 => late().prop_map(|late| Act::Human { late }),
         2 => index().prop_map(|nth| Act::Click { nth }),
         2 => (campaign(), prop::bool::weighted(0.6))
@@ -139,7 +140,7 @@ fn beginnings() -> Vec<Vec<Act>> {
     let opening = |campaign| Act::Opening { campaign, origin: 0, by_message: false, late: 0 };
     let says = |text| Act::Says { text, late: 0 };
     let read = |follows| Act::Read { nth: Pick::Last, follows };
-    let sent = || Act::Ended { nth: Pick::Last, is_sent: true };
+    let sent = || Act::Ended { nth: Pick::Last, is_sent: true, is_repeat: false };
     let wait = || Act::Wait(60);
     let gate = vec![opening(0), wait(), says("yes"), read(Follows::No), wait()];
     let delivered =
@@ -240,7 +241,7 @@ fn play(acts: &[Act]) -> World {
                 };
                 Event::FollowRead { campaign, origin, nth, follows: *follows }
             }
-            Act::Ended { nth, is_sent } => {
+            Act::Ended { nth, is_sent, is_repeat } => {
                 if world.sends.is_empty() {
                     continue;
                 }
@@ -249,7 +250,9 @@ fn play(acts: &[Act]) -> World {
                 let is_sent = *fates.arrived[nth].get_or_insert(*is_sent && !is_early);
                 let (campaign, key) = (world.sends[nth].campaign.clone(), world.sends[nth].key);
                 if is_sent {
-                    Event::Sent { campaign, key, at: fates.made_at[nth] }
+                    let seen_from = fates.made_at[nth];
+                    let at = if *is_repeat { now } else { seen_from };
+                    Event::Sent { campaign, key, at, seen_from }
                 } else {
                     Event::NotSent { campaign, key }
                 }

@@ -176,9 +176,8 @@ fn a_read_goes_with_the_probe_that_it_is_for() {
         let reserved = reserve(&limiter, &world, &[&gate]);
         assert!(reserved.reservation.is_some(), "it is the probe");
         let lease_until = world.now() + MINUTE;
-        let read = |beside| {
-            now(limiter.reserve_call(&account, Action::Read, beside, lease_until)).ok()
-        };
+        let read =
+            |beside| now(limiter.reserve_call(&account, Action::Read, beside, lease_until)).ok();
         assert!(read(None).is_none());
         assert!(read(Some(&other.send)).is_none());
         let read = read(Some(&gate.send)).unwrap();

@@ -237,10 +237,14 @@ fn what_people_do_in_conversations_is_answered_once_and_in_time() {
 fn conversations_hold_whatever_people_do_and_whatever_fails() {
     let mut broken = Vec::new();
     let mut totals = Totals::default();
-    seeds::play_all(Theme::Talks, 1..301, Sabotage::None, |run| {
-        totals.add(&run);
-        broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
-    });
+    // In the last ones a gate is the probe after a hold, a delivery is answered between two attempts,
+    // and a follow-up is answered while it is sent.
+    for seeds in [1..301, 814..815, 877..878, 939..940, 1381..1382, 3997..3998] {
+        seeds::play_all(Theme::Talks, seeds, Sabotage::None, |run| {
+            totals.add(&run);
+            broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
+        });
+    }
     assert!(broken.is_empty(), "{} seeds are broken:\n{}", broken.len(), broken.join("\n"));
     for what in [
         "cancelled",
