@@ -84,6 +84,11 @@ impl GraphSim {
         self.state().world.add_account(id.into(), token);
     }
 
+    /// The accounts that were ever connected.
+    pub fn accounts(&self) -> Vec<AccountId> {
+        self.state().world.accounts()
+    }
+
     /// Lets the account's owner remove the app: its token is dead until it is added again.
     pub fn disconnect_account(&self, id: &AccountId) {
         self.state().world.disconnect(id);

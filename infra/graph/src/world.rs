@@ -319,6 +319,10 @@ impl World {
         }
     }
 
+    pub(super) fn accounts(&self) -> Vec<AccountId> {
+        self.accounts.keys().cloned().collect()
+    }
+
     /// Whether Meta delivers to the account at all.
     pub(super) fn is_subscribed(&self, id: &AccountId) -> bool {
         self.accounts.get(id).is_none_or(|account| !account.fields.is_empty())

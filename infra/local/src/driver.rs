@@ -17,7 +17,6 @@ use spillway_core::time::Timestamp;
 use spillway_graph::EchoDelivery;
 use spillway_meta::signature::sign;
 use spillway_service::clock::Clock;
-use spillway_service::port::Backlogs;
 
 use crate::clock::SteppedClock;
 use crate::lambda::{Polled, SENDER_BATCH, Source, WEBHOOK_PATH};
@@ -237,7 +236,7 @@ impl Driver {
 
     /// The next minute in which the schedule finds an account due; the others are stepped over.
     async fn next_tick(&self) -> Result<Option<Timestamp>> {
-        let marked = self.backlogs.marked().await?;
+        let marked = self.backlogs.marked_of(&self.stack.graph.accounts()).await?;
         let due = marked.into_iter().map(|(_, due)| due).min();
         Ok(due.map(|due| self.tick_at(due)))
     }

@@ -1,5 +1,7 @@
 //! Marks of accounts with waiting sends, spread over a few partitions.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
@@ -37,8 +39,8 @@ impl Backlogs for DynamoBacklogs {
     }
 
     async fn marked(&self) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        let parts = try_join_all((0..keys::SHARDS).map(|shard| self.marked_in(shard))).await?;
-        Ok(parts.into_iter().flatten().collect())
+        let all = (0..keys::SHARDS).map(keys::backlog_shard).collect();
+        self.marked_in(all).await
     }
 
     async fn lease(
@@ -133,10 +135,26 @@ impl DynamoBacklogs {
         update.return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
 
-    async fn marked_in(&self, shard: u8) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
-        let query = self.table.partition(keys::backlog_shard(shard)).consistent_read(true);
+    /// What [`Backlogs::marked`] returns, where no other accounts than these are marked.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    pub async fn marked_of(
+        &self,
+        accounts: &[AccountId],
+    ) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        self.marked_in(accounts.iter().map(keys::backlog).collect()).await
+    }
+
+    async fn marked_in(
+        &self,
+        partitions: BTreeSet<String>,
+    ) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        let queries = partitions.into_iter().map(|partition| async {
+            self.table.partition(partition).consistent_read(true).ask(LIST).await
+        });
         let mut marked = Vec::new();
-        for item in query.ask(LIST).await? {
+        for item in try_join_all(queries).await?.into_iter().flatten() {
             let reader = Reader { item: &item, what: LIST };
             match (reader.text("sk"), reader.at("due")) {
                 (Ok(account), Ok(due)) => marked.push((AccountId::new(account), due)),
