@@ -22,6 +22,16 @@ fn by_hand(n: u32, at: Timestamp, mid: &str) -> Value {
 }
 
 impl World {
+    /// Meta tells of what the account has sent, and leaves out what was stamped on it.
+    async fn echo_without_stamps(&self) {
+        for echo in self.stack.graph.take_echoes() {
+            let mut body: Value = serde_json::from_slice(&echo.body).unwrap();
+            let message = body.pointer_mut("/entry/0/messaging/0/message").unwrap();
+            assert!(message.as_object_mut().unwrap().remove("metadata").is_some());
+            assert_eq!(self.post(body.to_string().as_bytes()).await, 200);
+        }
+    }
+
     fn reads(&self) -> usize {
         self.calls().iter().filter(|call| call.action == Action::Read).count()
     }
@@ -50,6 +60,35 @@ async fn an_echo_with_the_keyword_starts_nothing() {
     world.write(1, "m3", "guide").await;
     world.settle().await;
     assert_eq!(world.got(1).len(), 2, "a human writes to them");
+}
+
+/// Meta tells of the account's own messages without what was stamped on them: they are known by
+/// their ids, and no human has written.
+#[tokio::test]
+async fn an_own_message_whose_stamp_is_lost_is_no_human() {
+    let mut world = World::talking(guide()).await;
+    world.comment(1).await;
+    world.echo_without_stamps().await;
+    world.write(1, "m1", "yes").await;
+    world.echo_without_stamps().await;
+    world.follow(1, Some(true));
+    let tap = world.tap(1, "t1", &payload(&world.thread(1)[1]));
+    assert_eq!(world.tell(&[tap]).await, 200);
+    world.pass(MINUTE).await;
+    world.echo_without_stamps().await;
+    world.write(1, "m2", "ana@mail.example").await;
+    world.pass(MINUTE).await;
+    assert_eq!(world.got(1).len(), 5, "all is delivered");
+    world.echo_without_stamps().await;
+    world.pass(22 * HOUR).await;
+    assert_eq!(world.got(1).last().map(String::as_str), Some("Did you read it?"));
+    world.echo_without_stamps().await;
+    // A human is still known.
+    assert_eq!(world.tell(&[by_hand(1, world.now(), "h1")]).await, 200);
+    world.write(1, "m3", "yes").await;
+    let before = world.got(1).len();
+    world.settle().await;
+    assert_eq!(world.got(1).len(), before, "a human writes to them");
 }
 
 /// Nobody is asked about, and nothing is sent, for what opens no window. Whether a person follows is read

@@ -469,6 +469,10 @@ impl Sends for Lagging {
         self.0.unsent(sends).await
     }
 
+    async fn sent_as(&self, sends: &[SendId], message: &str) -> Result<bool, StoreError> {
+        self.0.sent_as(sends, message).await
+    }
+
     async fn finish_unclaimed(
         &self,
         task: &SendTask,

@@ -500,7 +500,7 @@ mod tests {
             let stored = Mutex::default();
             let store = Arc::new(Slow { stored, clock: clock.clone(), answers_after });
             let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone(), Arc::default());
-            let gate = || app.gate().now_or_never().unwrap().unwrap();
+            let gate = || app.gate(None).now_or_never().unwrap().unwrap();
             assert!(matches!(gate(), AppGate::Open(None)));
             let (units, _, denial) = app.take(&leasing(), 1).now_or_never().unwrap().unwrap();
             assert_eq!((units, denial), (1, None), "leased, and the hold comes right after it");
@@ -518,7 +518,7 @@ mod tests {
         let app = App::new(store, Arc::new(GrantIds::new(1)), clock.clone(), Arc::default());
         app.hold(HoldCause::Throttled, AnswerDetails::default()).now_or_never().unwrap().unwrap();
         app.remember(AppBudget::default(), clock.monotonic());
-        let gate = app.gate().now_or_never().unwrap().unwrap();
+        let gate = app.gate(None).now_or_never().unwrap().unwrap();
         assert!(matches!(gate, AppGate::Closed(_)));
     }
 
@@ -575,7 +575,7 @@ mod tests {
             let clock = Arc::new(Seconds::default());
             let ids = Arc::new(GrantIds::new(1));
             let app = App::new(store.clone(), ids, clock.clone(), Arc::default());
-            let mut all = join_all((0..5).map(|_| app.gate()));
+            let mut all = join_all((0..5).map(|_| app.gate(None)));
             let mut context = Context::from_waker(Waker::noop());
             let mut polls = 0;
             let gates = loop {

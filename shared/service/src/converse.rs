@@ -314,6 +314,37 @@ impl Converse {
         }
     }
 
+    /// Whether a message to a person is one of the account's latest sends: Meta calls it `message`.
+    /// Those of an operator's run are not among them.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    pub(crate) async fn has_sent(
+        &self,
+        account: &Account,
+        person: &RecipientId,
+        message: &str,
+    ) -> Result<bool, StoreError> {
+        let kept = self.conversations.load(&account.id, person, Read::Consistent).await?;
+        let then = |campaign: &CampaignId| account.campaigns.get(campaign)?.then.as_ref();
+        let mut keys = kept.state.latest_keys(person, then);
+        let people = std::slice::from_ref(person);
+        let found = self.sends.look_up(&account.id, &[], people, Read::Consistent).await?;
+        if let Some(Person { answered, .. }) = found.people.get(person) {
+            keys.extend(answered.sends().filter_map(|nth| match nth {
+                Nth::First => Some(OnceKey::person(person)),
+                Nth::Later(nth) => Some(OnceKey::person_again(person, nth)),
+                Nth::Comment => None,
+            }));
+        }
+        if keys.is_empty() {
+            return Ok(false);
+        }
+        let id = |key| SendId { account: account.id.clone(), key };
+        let sends: Vec<SendId> = keys.into_iter().map(id).collect();
+        self.sends.sent_as(&sends, message).await
+    }
+
     /// Notes that a human has written in the account's name. Returns until when nothing else does, if
     /// they have taken the thread over just now.
     ///

@@ -57,7 +57,7 @@ pub struct Echoes {
 /// Echoes of a delivery, each counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Echoed {
-    /// Those that carry the stamp of a send.
+    /// Those of a send: it is stamped on them, or they have its message's id.
     pub ours: usize,
     /// Those of nobody's send: a person or another app wrote.
     pub others: usize,
@@ -95,9 +95,10 @@ impl Echoes {
                 ours.insert(send, (stamp, echo));
             }
         }
-        let others: Vec<&Echo> = echoes.iter().filter(|echo| !is_ours(echo)).collect();
-        let mut echoed = Echoed { ours: ours.len(), others: others.len(), closed: 0 };
-        self.note_humans(account, &others).await?;
+        let unstamped: Vec<&Echo> = echoes.iter().filter(|echo| !is_stamped(echo)).collect();
+        let others = self.note_humans(account, &unstamped).await?;
+        let own = ours.len() + unstamped.len() - others;
+        let mut echoed = Echoed { ours: own, others, closed: 0 };
         if ours.is_empty() {
             return Ok(echoed);
         }
@@ -113,28 +114,43 @@ impl Echoes {
         Ok(echoed)
     }
 
-    /// Somebody writes in the account's name to these people: a human, or another app.
-    async fn note_humans(&self, account: &AccountId, echoes: &[&Echo]) -> Result<(), StoreError> {
+    /// Somebody writes in the account's name to these people: a human, or another app, unless Meta
+    /// has lost the stamp of a send. Returns how many they did write.
+    async fn note_humans(
+        &self,
+        account: &AccountId,
+        echoes: &[&Echo],
+    ) -> Result<usize, StoreError> {
+        if echoes.is_empty() {
+            return Ok(0);
+        }
+        let Some(account) = self.account_cache.find(account).await? else {
+            return Ok(echoes.len());
+        };
+        let converse = &self.endings.converse;
+        let mut others = echoes.len();
         let mut latest: BTreeMap<&RecipientId, Timestamp> = BTreeMap::new();
         let now = self.endings.clock.now();
         for echo in echoes {
             let Some(person) = &echo.recipient else { continue };
+            if let Some(message) = &echo.message
+                && converse.has_sent(&account, person, message).await?
+            {
+                others -= 1;
+                continue;
+            }
             let at = echo.sent_at.unwrap_or(now).min(now);
             let newest = latest.entry(person).or_insert(at);
             *newest = at.max(*newest);
         }
-        if latest.is_empty() {
-            return Ok(());
-        }
-        let Some(account) = self.account_cache.find(account).await? else { return Ok(()) };
         let mut until: Option<Timestamp> = None;
         for (person, at) in latest {
-            until = until.max(self.endings.converse.human_wrote(&account, person, at).await?);
+            until = until.max(converse.human_wrote(&account, person, at).await?);
         }
         if let Some(until) = until {
             self.tell(&account.id, until, now).await;
         }
-        Ok(())
+        Ok(others)
     }
 
     /// Tells the account's journal that a human writes.
@@ -234,7 +250,7 @@ impl Echoes {
     }
 }
 
-fn is_ours(echo: &Echo) -> bool {
+fn is_stamped(echo: &Echo) -> bool {
     echo.metadata.as_deref().and_then(Stamp::decode).is_some()
 }
 

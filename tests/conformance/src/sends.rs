@@ -506,6 +506,7 @@ pub async fn an_echo_ends_a_send_wherever_it_stands(subject: &dyn Subject) {
         (unsent.len() == 3).then_some(unsent)
     });
     assert_eq!(unsent.await, all[..3]);
+    assert!(!sends.sent_as(&all, "m").await.unwrap(), "none is sent yet");
     for (send, closed) in
         [(&parked, Closed::Ended), (&unknown, Closed::Ended), (&cancelled, Closed::Corrected)]
     {
@@ -514,6 +515,9 @@ pub async fn an_echo_ends_a_send_wherever_it_stands(subject: &dyn Subject) {
     }
     assert_eq!(close(&never).await, Closed::Known);
     assert_eq!(case.entry(&never).await, Entry::Missing, "an echo makes nothing");
+    assert!(sends.sent_as(&all, "m").await.unwrap());
+    assert!(!sends.sent_as(&all, "another").await.unwrap());
+    assert!(!sends.sent_as(&all[2..], "m").await.unwrap(), "what had ended names no message");
     assert_eq!(case.entry(&parked).await, Entry::Ended(place));
     assert_eq!(case.entry(&cancelled).await, Entry::Ended(third));
     // The sender's own outcome comes too late, and its step.

@@ -616,6 +616,15 @@ impl Tables {
         sends.iter().filter(is_unsent).cloned().collect()
     }
 
+    /// Whether one of these sends has ended as the message that Meta calls `message`.
+    pub fn sent_as(&self, sends: &[SendId], message: &str) -> bool {
+        sends.iter().any(|send| {
+            let stood = self.entries.get(send).and_then(|entry| entry.stands.at(u64::MAX));
+            matches!(stood, Some((_, State::Ended { outcome: Outcome::Sent { message: Some(id), .. }, .. }))
+                if id == message)
+        })
+    }
+
     /// Lets a send wait again at `outbox_key` that has ended as `old` says; whether it did.
     pub fn reopen(
         &mut self,

@@ -276,6 +276,15 @@ impl Sends for DynamoSends {
         Ok(sends.iter().filter(is_unsent).cloned().collect())
     }
 
+    async fn sent_as(&self, sends: &[SendId], message: &str) -> Result<bool, StoreError> {
+        let found = self.lookup(sends, Read::Consistent, None).await?;
+        let is_it = |item: &Item| {
+            let outcome = Reader { item, what: KNOWN }.optional_json("outcome");
+            matches!(outcome, Ok(Some(Outcome::Sent { message: Some(id), .. })) if id == message)
+        };
+        Ok(found.values().any(is_it))
+    }
+
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError> {
         let found = self.lookup(sends, read, None).await?;
         let entry = |send: &SendId| {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::payload::{CAMPAIGN_BYTES_MAX, Origin, Step, StepKey};
-use crate::id::CampaignId;
+use super::payload::{CAMPAIGN_BYTES_MAX, Origin, Step, StepKey, gate_key};
+use super::then::Then;
+use crate::id::{CampaignId, OnceKey, RecipientId};
 use crate::seed::seed;
 use crate::time::Timestamp;
 
@@ -33,6 +34,9 @@ pub const CONVERSATION_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The most conversations with one person that are kept. The oldest that has nothing left to do makes
 /// room for a new one.
 pub const RUNS_MAX: usize = 12;
+
+/// Of so many conversations, and before the last so many sends of each, are the latest keys.
+const LATEST: u8 = 3;
 
 /// The most messages of a person that are known to be used, so that a repeated delivery of one is not
 /// taken for another.
@@ -265,6 +269,30 @@ impl State {
             keys.map(|key| (run.campaign.clone(), key)).collect::<Vec<_>>()
         };
         self.runs.iter().flat_map(of_run).collect()
+    }
+
+    /// The keys under which the latest messages of the latest conversations may have been made. Most
+    /// of them were not.
+    pub fn latest_keys<'t>(
+        &self,
+        person: &RecipientId,
+        then: impl Fn(&CampaignId) -> Option<&'t Then>,
+    ) -> Vec<OnceKey> {
+        let keys_of = |run: &Run| {
+            let Run { origin, attempts, reads, .. } = *run;
+            let steps = then(&run.campaign).map(Then::steps).unwrap_or_default();
+            let key = |step, attempt| StepKey { origin, step, attempt }.once_key(person);
+            let first = attempts.saturating_sub(LATEST).max(1);
+            let mut keys = vec![key(Step::Opening, 0)];
+            for attempt in first..=attempts {
+                keys.extend(steps.iter().map(|&step| key(step, attempt)));
+            }
+            let first = reads.saturating_sub(LATEST).max(1);
+            keys.extend((first..=reads).map(|nth| gate_key(person, origin, nth)));
+            keys
+        };
+        let latest = self.runs.iter().rev().take(LATEST.into());
+        latest.flat_map(keys_of).collect()
     }
 
     /// How far the conversations have come whose opening was sent, but for those of a campaign that

@@ -239,6 +239,16 @@ impl Then {
         faults.found()
     }
 
+    /// The messages that it may have, but for the opening.
+    pub(super) fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        steps.extend(self.follow.as_ref().map(|_| Step::FollowAsk));
+        steps.extend(self.email.iter().flat_map(|_| [Step::EmailAsk, Step::EmailAgain]));
+        steps.extend((0..).zip(&self.deliver).map(|(nth, _)| Step::Deliver(nth)));
+        steps.extend((0..).zip(&self.follow_up).map(|(nth, _)| Step::FollowUp(nth)));
+        steps
+    }
+
     fn check(&self, faults: &mut Faults<ThenError>) {
         let Self { answer, follow, email, deliver, follow_up } = self;
         if follow.is_none() && email.is_none() && deliver.is_empty() && follow_up.is_empty() {

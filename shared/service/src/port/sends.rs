@@ -195,6 +195,10 @@ pub trait Sends: Send + Sync {
     /// this only saves work.
     async fn unsent(&self, sends: &[SendId]) -> Result<Vec<SendId>, StoreError>;
 
+    /// Whether one of these sends of one account has ended as the message that Meta calls `message`
+    /// (consistently read).
+    async fn sent_as(&self, sends: &[SendId], message: &str) -> Result<bool, StoreError>;
+
     /// Returns the entries of sends of one account, in the given order.
     async fn entries(&self, sends: &[SendId], read: Read) -> Result<Vec<Entry>, StoreError>;
 

@@ -116,6 +116,10 @@ impl Sends for NoSends {
         Ok(false)
     }
 
+    async fn sent_as(&self, _: &[SendId], _: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn entries(&self, _: &[SendId], _: Read) -> Result<Vec<Entry>, StoreError> {
         Ok(Vec::new())
     }

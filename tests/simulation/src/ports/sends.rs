@@ -215,6 +215,10 @@ impl Sends for Host {
         .await
     }
 
+    async fn sent_as(&self, sends: &[SendId], message: &str) -> Result<bool, StoreError> {
+        self.store(KNOWN, |world| world.tables.sent_as(sends, message)).await
+    }
+
     async fn finish_unclaimed(
         &self,
         task: &SendTask,

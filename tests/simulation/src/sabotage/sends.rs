@@ -148,6 +148,10 @@ impl Sends for Sabotaged {
         self.host.unsent(sends).await
     }
 
+    async fn sent_as(&self, sends: &[SendId], message: &str) -> Result<bool, StoreError> {
+        self.host.sent_as(sends, message).await
+    }
+
     async fn finish_unclaimed(
         &self,
         task: &SendTask,

@@ -182,6 +182,19 @@ impl Sends for Ports {
         Ok(unsent)
     }
 
+    async fn sent_as(&self, sends: &[SendId], message: &str) -> Result<bool, StoreError> {
+        let is_it = {
+            let mut store = self.shared.store();
+            for send in sends {
+                let cost = read(Read::Consistent, stored_bytes(&store, send));
+                store.ask(self.function, Table::Sends, &keys::entry(send), cost);
+            }
+            store.tables.sent_as(sends, message)
+        };
+        self.ask_store(sends.len().div_ceil(BATCH_GET)).await;
+        Ok(is_it)
+    }
+
     async fn finish_unclaimed(
         &self,
         task: &SendTask,
