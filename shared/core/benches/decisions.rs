@@ -45,6 +45,7 @@ fn want(send: &SendId) -> BudgetRequest<'_> {
         least: NonZeroU32::MIN,
         first: Some(send),
         beside: None,
+        reads: false,
         lease_until: NOW,
         counted_at: None,
         usage: None,

@@ -379,6 +379,7 @@ mod tests {
             least: nonzero(1),
             first: None,
             beside: None,
+            reads: false,
             lease_until: at,
             counted_at: None,
             usage: None,

@@ -44,6 +44,7 @@
 //!     least: NonZeroU32::MIN,
 //!     first: None,
 //!     beside: None,
+//!     reads: false,
 //!     lease_until: now,
 //!     counted_at: None,
 //!     usage: None,

@@ -118,6 +118,7 @@ mod tests {
                 least: NonZeroU32::MIN,
                 first: None,
                 beside: None,
+                reads: false,
                 lease_until: at,
                 counted_at: None,
                 usage: None,

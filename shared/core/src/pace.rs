@@ -291,7 +291,7 @@ impl<'r> Slots<'r> {
     /// The next slot of `class` that is not before `at`.
     pub fn peek(&self, Class { lane, action }: Class, at: Timestamp) -> Timestamp {
         let from = self.next.of(lane).max(self.from).max(at);
-        let need = Need { action, lane: Some(lane), counted_at: None };
+        let need = Need { action, lane: Some(lane), reads: false, counted_at: None };
         self.windows.earliest_fit(self.rules, self.feedback, need, from)
     }
 
@@ -299,7 +299,7 @@ impl<'r> Slots<'r> {
     fn peek_public(&self, waiting: WaitingDms, at: Timestamp) -> Option<Timestamp> {
         let Class { lane, action } = Class::PUBLIC_REPLY;
         let from = self.next.of(lane).max(self.from).max(at);
-        let need = Need { action, lane: Some(lane), counted_at: None };
+        let need = Need { action, lane: Some(lane), reads: false, counted_at: None };
         self.windows.earliest_beside(self.rules, self.feedback, need, waiting, from)
     }
 
@@ -515,6 +515,7 @@ mod tests {
                     least: NonZeroU32::MIN,
                     first: None,
                     beside: None,
+                    reads: false,
                     lease_until: now,
                     counted_at: None,
                     usage: None,
@@ -730,6 +731,7 @@ mod tests {
             least: NonZeroU32::MIN,
             first: Some(&send),
             beside: None,
+            reads: false,
             lease_until: NOW,
             counted_at: None,
             usage: None,
@@ -822,6 +824,7 @@ mod tests {
                     least: NonZeroU32::MIN,
                     first: Some(&send),
                     beside: None,
+                    reads: false,
                     lease_until: slot,
                     counted_at: None,
                     usage: None,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::active_hours::{ActiveHours, TimeOfDay, Zone};
+use crate::campaign::Campaigns;
 use crate::feedback::Feedback;
 use crate::profile::{Profile, ProfileError, Spread, VELOCITY};
 use crate::quota::{
@@ -62,14 +63,24 @@ impl Default for Terms {
 }
 
 /// A checked profile together with the terms of one account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Rules {
     profile: Profile,
     terms: Terms,
     active: Option<ActiveHours>,
     velocity: Option<Quota>,
+    keeps_for_answers: bool,
 }
+
+/// What the account's campaigns make of them is no part of them.
+impl PartialEq for Rules {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.profile, &self.terms) == (&other.profile, &other.terms)
+    }
+}
+
+impl Eq for Rules {}
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -141,7 +152,19 @@ impl Rules {
             let limit = Limit::Fixed(nonzero(1));
             Quota::new(VELOCITY, &Action::PACED, Unit::Calls, Spread::VELOCITY_WINDOW, limit)
         });
-        Ok(Self { profile, terms, active, velocity })
+        Ok(Self { profile, terms, active, velocity, keeps_for_answers: false })
+    }
+
+    /// The same rules for an account with these campaigns: if something follows an opening, the
+    /// openings of comments leave some calls to what people wait for who have answered.
+    #[must_use]
+    pub fn for_campaigns(self, campaigns: &Campaigns) -> Self {
+        Self { keeps_for_answers: campaigns.have_conversations(), ..self }
+    }
+
+    /// Whether openings leave some calls to answers.
+    pub(crate) fn keeps_for_answers(&self) -> bool {
+        self.keeps_for_answers
     }
 
     /// Returns the careful profile for an account of tier 1 in UTC that is not warmed up.

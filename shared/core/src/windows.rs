@@ -14,9 +14,17 @@ use crate::send::Lane;
 use crate::time::{Timestamp, millis};
 use crate::window::{Window, get_varint, put_varint};
 
+/// What a call leaves of each quota.
+#[derive(Clone, Copy)]
+pub(crate) struct Spare {
+    reserve: Reserve,
+    /// Whether a unit is left for its own read.
+    reads: bool,
+}
+
 /// What is left of each quota for others.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reserve {
+#[derive(Clone, Copy)]
+enum Reserve {
     /// All of it may be used.
     Nothing,
     /// A fiftieth, at least two units: a person who asks for a DM now does not wait for a campaign
@@ -24,26 +32,43 @@ pub(crate) enum Reserve {
     ForInbound,
     /// The same of the quotas that count DMs too: a public reply takes only what is left of them.
     ForDirectMessages,
+    /// The same of the quotas that count the calls of answers too: who has answered an opening does
+    /// not wait for somebody else's.
+    ForAnswers,
 }
 
 impl Reserve {
-    pub(crate) fn of(lane: Option<Lane>) -> Self {
-        match lane {
-            Some(Lane::Outbound) => Self::ForInbound,
-            Some(Lane::Public) => Self::ForDirectMessages,
+    fn of(rules: &Rules, lane: Option<Lane>, action: Action) -> Self {
+        match (lane, action) {
+            (Some(Lane::Outbound), _) => Self::ForInbound,
+            (Some(Lane::Public), _) => Self::ForDirectMessages,
+            (Some(_), Action::PrivateReply) if rules.keeps_for_answers() => Self::ForAnswers,
             _ => Self::Nothing,
         }
     }
 
-    /// Units of `row` that are kept from the asker. A quota of one or two has none to keep.
+    /// Units of `row` that are kept from the asker.
     fn units(self, row: InForce<'_>) -> u32 {
         match self {
             Self::Nothing => 0,
             Self::ForDirectMessages if !row.quota.counts_direct_messages() => 0,
-            Self::ForInbound | Self::ForDirectMessages => {
-                (row.limit.get() / 50).max(2).min(row.limit.get() - 1)
+            Self::ForAnswers
+                if row.quota.unit != Unit::Calls || !row.quota.counts(Action::Message) =>
+            {
+                0
+            }
+            Self::ForInbound | Self::ForDirectMessages | Self::ForAnswers => {
+                (row.limit.get() / 50).max(2)
             }
         }
+    }
+}
+
+impl Spare {
+    /// Units of `row` that are left; at most all but one.
+    fn units(self, row: InForce<'_>) -> u32 {
+        let of_read = u32::from(self.reads && row.quota.counts(Action::Read));
+        (self.reserve.units(row) + of_read).min(row.limit.get() - 1)
     }
 
     pub(crate) fn kept(self, row: InForce<'_>, room: u32) -> u32 {
@@ -56,7 +81,16 @@ impl Reserve {
 pub(crate) struct Need {
     pub(crate) action: Action,
     pub(crate) lane: Option<Lane>,
+    /// Whether it needs a read first: see [`BudgetRequest::reads`](crate::budget::BudgetRequest::reads).
+    pub(crate) reads: bool,
     pub(crate) counted_at: Option<Timestamp>,
+}
+
+impl Need {
+    /// What it leaves of each quota.
+    pub(crate) fn spare(&self, rules: &Rules) -> Spare {
+        Spare { reserve: Reserve::of(rules, self.lane, self.action), reads: self.reads }
+    }
 }
 
 /// DMs that wait while a public reply gets a slot. The quotas that count both keep a unit for each
@@ -343,7 +377,7 @@ impl Windows {
         waiting: WaitingDms,
         from: Timestamp,
     ) -> Option<Timestamp> {
-        let reserve = Reserve::of(need.lane);
+        let spare = need.spare(rules);
         let mut at = from;
         loop {
             at = rules.active_from(need.action, at);
@@ -356,7 +390,7 @@ impl Windows {
                 if kept >= row.limit.get() {
                     return None;
                 }
-                fit = self.row_fits(row, fit, reserve.units(row).max(kept));
+                fit = self.row_fits(row, fit, spare.units(row).max(kept));
             }
             if fit == at {
                 return Some(at);

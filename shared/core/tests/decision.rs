@@ -286,6 +286,7 @@ impl World {
             least: NonZeroU32::MIN,
             first: None,
             beside: None,
+            reads: false,
             lease_until: seen + Duration::from_secs(30),
             counted_at: ask.person.and_then(|person| self.places.get(&person).copied()),
             usage: ask.usage.map(|percent| Usage { percent, at: seen }),

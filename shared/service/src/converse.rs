@@ -124,8 +124,7 @@ impl Converse {
             if kept.version == 0 {
                 let is_ours = |payload: &str| Payload::decode(payload).is_ok();
                 let is_tap = matches!(event, Event::Tap { payload, .. } if is_ours(payload));
-                may_wait =
-                    is_tap || account.campaigns.iter().any(|campaign| campaign.then.is_some());
+                may_wait = is_tap || account.campaigns.have_conversations();
                 if may_wait {
                     kept = self.conversations.load(&account.id, person, Read::Consistent).await?;
                 }

@@ -170,6 +170,7 @@ pub async fn a_budget_is_read_as_it_was_written(subject: &dyn Subject) {
         least: NonZeroU32::MIN,
         first: Some(&send),
         beside: None,
+        reads: false,
         lease_until: at + Duration::from_secs(30),
         counted_at: None,
         usage: None,

@@ -73,17 +73,19 @@ impl Accounts for DynamoAccounts {
                 other => return Err(reader.corrupt(format!("unknown item `{other}`"))),
             }
         }
-        let account =
-            settings.map(|Settings { rules, conversations, albums, token, revision }| Account {
+        let account = settings.map(|Settings { rules, conversations, albums, token, revision }| {
+            let campaigns = Campaigns::stored(campaigns, &rules.terms().time_zone);
+            Account {
                 id: id.clone(),
                 revision,
-                campaigns: Campaigns::stored(campaigns, &rules.terms().time_zone),
-                rules,
+                rules: rules.for_campaigns(&campaigns),
+                campaigns,
                 token,
                 conversations,
                 albums,
                 forgotten: Tombstones::new(tombstone_key, tombstones).with_people(people),
-            });
+            }
+        });
         Ok(account)
     }
 

@@ -12,7 +12,7 @@ use crate::quota::{Action, GRANT_LIFE, QuotaId};
 use crate::rules::Rules;
 use crate::send::Lane;
 use crate::time::{Timestamp, millis};
-use crate::windows::{Need, Reserve};
+use crate::windows::Need;
 
 /// A request for up to `units` calls: as many as fit are granted.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct BudgetRequest<'a> {
     /// The send that the call is made for and whose unit is held meanwhile. While that send is the
     /// probe, the call goes with it.
     pub beside: Option<&'a SendId>,
+    /// Whether a read goes before the first of them: there must be a unit for it too.
+    pub reads: bool,
     /// How long the calls may take at most. A probe is waited for until then.
     pub lease_until: Timestamp,
     /// Where the unit of the person lies who is written to, of a single one: see
@@ -37,6 +39,13 @@ pub struct BudgetRequest<'a> {
     pub counted_at: Option<Timestamp>,
     /// A usage that Meta reported and that is not in the budget yet.
     pub usage: Option<Usage>,
+}
+
+impl BudgetRequest<'_> {
+    fn need(&self) -> Need {
+        let Self { action, lane, reads, counted_at, .. } = *self;
+        Need { action, lane, reads, counted_at }
+    }
 }
 
 /// A grant: the calls that may be made, and until when.
@@ -173,7 +182,7 @@ impl Budget {
                 return Decision::Denied(Denial { reason: DenialReason::Hold(cause), retry_at });
             }
         };
-        let spare = Reserve::of(want.lane);
+        let spare = want.need().spare(rules);
         let mut units = match role {
             Role::Normal => want.units.get(),
             Role::Probe | Role::Beside => 1,
@@ -271,8 +280,7 @@ impl Budget {
         feedback: Feedback,
     ) -> Timestamp {
         let from = self.far_enough(rules, want, at, feedback);
-        let need = Need { action: want.action, lane: want.lane, counted_at: want.counted_at };
-        self.windows.earliest_fit(rules, feedback, need, from)
+        self.windows.earliest_fit(rules, feedback, want.need(), from)
     }
 
     /// The first instant, not before `at`, that is as far from the last DM as it must be.

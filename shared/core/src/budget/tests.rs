@@ -3,6 +3,7 @@ use std::num::NonZeroU32;
 use proptest::prelude::*;
 
 use super::*;
+use crate::campaign::{Campaign, Campaigns};
 use crate::feedback::Usage;
 use crate::id::SendId;
 use crate::profile::{Profile, SlowDown};
@@ -30,6 +31,7 @@ fn want(send: &SendId, units: u32) -> BudgetRequest<'_> {
         least: NonZeroU32::MIN,
         first: Some(send),
         beside: None,
+        reads: false,
         lease_until: NOW + secs(30),
         counted_at: None,
         usage: None,
@@ -220,6 +222,45 @@ fn a_call_that_the_probe_needs_goes_beside_it() {
     let again = probing.hold(&rules, HoldCause::Blocked, at, None, id(5));
     denied(again.decide(&rules, &read(Some(&send)), at, id(6)));
     assert_eq!(probe.role, Role::Probe);
+}
+
+/// Rules of an account where something follows an opening, with 100 calls an hour.
+fn rules_of_conversations() -> Rules {
+    let campaign = r#"{ "id": "guide", "keywords": ["guide"], "messages": ["Hi"],
+        "then": { "deliver": [{ "text": "Here it is" }] } }"#;
+    let campaign: Campaign = serde_json::from_str(campaign).unwrap();
+    rules(vec![quota("calls", 3_600_000, 100)]).for_campaigns(&Campaigns::new([campaign]))
+}
+
+#[test]
+fn openings_leave_calls_to_those_who_have_answered() {
+    let rules = rules_of_conversations();
+    let send = send();
+    let opening = want(&send, 100);
+    let (grant, next) = granted(Budget::default().decide(&rules, &opening, NOW, id(1)));
+    assert_eq!(grant.units, 98);
+    let denial = denied(next.decide(&rules, &want(&send, 1), NOW, id(2)));
+    let answer = BudgetRequest { action: Action::Message, ..want(&send, 1) };
+    let (_, next) = granted(next.decide(&rules, &answer, NOW, id(2)));
+    let (_, next) = granted(next.decide(&rules, &answer, NOW, id(3)));
+    denied(next.decide(&rules, &answer, NOW, id(4)));
+    // It is said when an opening fits.
+    granted(next.decide(&rules, &want(&send, 1), denial.retry_at, id(4)));
+}
+
+#[test]
+fn a_message_that_needs_a_read_leaves_a_call_for_it() {
+    let rules = rules_of_conversations();
+    let send = send();
+    let answers = |units| BudgetRequest { action: Action::Message, ..want(&send, units) };
+    let gate = BudgetRequest { reads: true, ..answers(1) };
+    let (_, next) = granted(Budget::default().decide(&rules, &answers(99), NOW, id(1)));
+    let denial = denied(next.decide(&rules, &gate, NOW, id(2)));
+    let (_, filled) = granted(next.decide(&rules, &answers(1), NOW, id(2)));
+    assert!(denied(filled.decide(&rules, &answers(1), NOW, id(3))).retry_at <= denial.retry_at);
+    let (_, next) = granted(next.decide(&rules, &gate, denial.retry_at, id(2)));
+    let read = BudgetRequest { action: Action::Read, lane: None, first: None, ..want(&send, 1) };
+    granted(next.decide(&rules, &read, denial.retry_at, id(3)));
 }
 
 #[test]

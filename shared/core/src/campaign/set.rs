@@ -71,6 +71,11 @@ impl Campaigns {
         Self::prepared(campaigns).in_zone(zone)
     }
 
+    /// Whether something follows the opening of one of them.
+    pub fn have_conversations(&self) -> bool {
+        self.iter().any(|campaign| campaign.then.is_some())
+    }
+
     /// Lets campaigns start and end by the clocks of this zone instead of UTC.
     #[must_use]
     pub fn in_zone(mut self, zone: &Zone) -> Self {

@@ -13,7 +13,7 @@ use spillway_core::id::{RecipientId, SendId};
 use spillway_core::quota::{Action, GRANT_LIFE};
 use spillway_core::refusal::Party;
 use spillway_core::rotation::Rotation;
-use spillway_core::send::{Class, Lane};
+use spillway_core::send::{CampaignStep, Class, Lane};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::CONNECT_TIMEOUT;
 use tracing::warn;
@@ -456,6 +456,7 @@ impl Limiter {
             first: free.first().map(|&index| &request.tasks[index].send),
             lease_until: request.lease_until,
             beside: request.beside,
+            reads: request.tasks.iter().any(|task| task.content.step == CampaignStep::Gate),
             counted_at: request.counted_at,
             usage: self.reported.get(&account.id),
         };

@@ -245,7 +245,8 @@ impl World {
             let renewed = kept.renewed_token(&plan.id, as_of).cloned();
             account.token = renewed.unwrap_or_else(first_token);
         }
-        Account { revision: self.revision(plan, as_of), ..account }
+        let rules = account.rules.clone().for_campaigns(&account.campaigns);
+        Account { revision: self.revision(plan, as_of), rules, ..account }
     }
 
     /// An account as it would be stored if it were connected.

@@ -177,11 +177,12 @@ impl Plan {
     /// An account as its items say, and how large they are.
     pub(super) fn account(&self, id: &AccountId) -> Option<(Account, usize)> {
         let (rules, bytes) = &self.kinds[*self.by_id.get(id)?];
+        let campaigns = Campaigns::new([self.campaign.clone()]);
         let account = Account {
             id: id.clone(),
             revision: Revision::default(),
-            rules: rules.clone(),
-            campaigns: Campaigns::new([self.campaign.clone()]),
+            rules: rules.clone().for_campaigns(&campaigns),
+            campaigns,
             token: SealedToken { key: 1, sealed: Vec::new() },
             forgotten: Default::default(),
             conversations: Default::default(),
