@@ -12,6 +12,7 @@ use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
 use spillway_service::admin::derived::Deriver;
 use spillway_service::admin::leads::LeadAdmin;
+use spillway_service::admin::listing::Listings;
 use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::outbound::OutboundAdmin;
 use spillway_service::admin::outcomes::OutcomeAdmin;
@@ -586,7 +587,7 @@ impl Wiring {
                 budgets: self.budgets.clone(),
                 app: self.app.clone(),
                 cursors: self.cursors.clone(),
-                sends: self.sends.clone(),
+                listings: Listings::new(self.sends.clone(), &self.clock),
                 maintenance: self.maintenance.clone(),
                 tokens: self.tokens.clone(),
                 journal: self.journal.clone(),

@@ -7,6 +7,7 @@ use spillway_service::account_cache::AccountCache;
 use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
 use spillway_service::admin::leads::LeadAdmin;
+use spillway_service::admin::listing::Listings;
 use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::outbound::OutboundAdmin;
 use spillway_service::admin::outcomes::OutcomeAdmin;
@@ -248,7 +249,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                     backlogs: ports.clone(),
                     journal: ports.clone(),
                     ids,
-                    clock,
+                    clock: clock.clone(),
                     check: host.check.clone(),
                 },
                 overviews: Overviews {
@@ -256,7 +257,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                     budgets,
                     app: ports.clone(),
                     cursors,
-                    sends,
+                    listings: Listings::new(sends, &clock),
                     maintenance: ports.clone(),
                     tokens: ports.clone(),
                     journal: ports.clone(),

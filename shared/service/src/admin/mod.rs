@@ -17,7 +17,7 @@
 //! | [`leads`] | opens the e-mail addresses that people gave |
 //! | [`misses`] | shows which comments matched nothing, and why |
 //! | [`outcomes`] | counts what became of the sends of campaigns, and how far people came |
-//! | [`overview`], [`status`], [`events`] | shows what accounts are doing, and what happened |
+//! | [`overview`], [`listing`], [`status`], [`events`] | shows what accounts are doing, and what happened |
 //! | [`forecast`] | plans a viral day |
 //! | [`told`] | tells times and numbers to people |
 
@@ -30,6 +30,7 @@ pub mod events;
 pub mod forecast;
 pub(crate) mod instant;
 pub mod leads;
+pub mod listing;
 pub mod matching;
 pub mod misses;
 pub mod outbound;
