@@ -118,7 +118,7 @@ fn picture(funnel: &FunnelView) -> Markup {
                             td.name {
                                 svg.bar viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" {
                                     rect.track width="100" height="6" {}
-                                    rect.good width=(step.percent()) height="6" {}
+                                    rect.full width=(step.percent()) height="6" {}
                                 }
                                 (step.counts)
                             }

@@ -167,6 +167,11 @@ impl Overview {
         self.conditions.first()
     }
 
+    /// Whether nothing gets better before somebody does something.
+    pub fn needs_somebody(&self) -> bool {
+        self.conditions.iter().any(Condition::needs_somebody)
+    }
+
     /// The state that the gravest condition puts it in.
     pub fn state(&self) -> State {
         self.worst().map_or(State::Healthy, |condition| condition.state)
