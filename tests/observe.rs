@@ -69,7 +69,7 @@ fn levels(level: LevelFilter) -> Targets {
 }
 
 fn observed(wiring: Wiring) -> Wiring {
-    let write_metrics = |line: &str| writeln!(Written, "{line}").unwrap();
+    let write_metrics = Arc::new(|line: &str| writeln!(Written, "{line}").unwrap());
     Wiring { write_metrics, stack: "spillway-production".into(), ..wiring }
 }
 

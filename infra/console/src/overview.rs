@@ -11,6 +11,7 @@ use spillway_core::status::{Condition, Next, State, Why};
 use spillway_core::time::Timestamp;
 use spillway_service::admin::dead_letters::{self, DeadLetterCount};
 use spillway_service::admin::overview::{Extent, Overview};
+use spillway_service::admin::reception::ReceptionView;
 use spillway_service::admin::status::StatusView;
 use spillway_service::admin::told::{counted, heard, span};
 use spillway_service::admin::{AdminError, Several, UNREADABLE, Unreadable};
@@ -70,13 +71,15 @@ pub(crate) async fn get(
     }
     let letters = dead_letters::count(&*console.shown.dead_letters).await;
     let letters = letters.map_err(|error| error.to_string());
-    let json = || status_json(&seen, now, &letters);
+    let reception = admin.receptions.look().await;
+    let json = || status_json(&seen, now, &letters, &reception);
     let page = || {
         let refresh = asked.query.get("again").map(|_| REFRESH_SECS);
         let frame = Frame { title: "Accounts", refresh, ..Frame::default() };
         let body = html! {
             (headline(&seen, all.len(), &wanted, troubled))
             (unreadable(&seen.unreadable))
+            (reception_line(&reception, now))
             (dead_letters_line(&letters, now))
             @for overview in &seen.read { (card(overview, seen.read.len() <= WITH_CHART_MAX)) }
             @if let Wanted::Page(page) = wanted { (pager(page, pages, all.len())) }
@@ -92,12 +95,14 @@ pub(crate) fn status_json(
     seen: &Several<Overview>,
     now: Timestamp,
     letters: &Result<DeadLetterCount, String>,
+    reception: &ReceptionView,
 ) -> Value {
     let mut status = json!(StatusView::of(seen, now));
     status["dead_letters"] = match letters {
         Ok(count) => json!(count),
         Err(unknown) => json!({ "unknown": unknown }),
     };
+    status["reception"] = json!(reception);
     status
 }
 
@@ -324,6 +329,19 @@ pub(crate) fn unreadable(unreadable: &[Unreadable]) -> Markup {
                 h2 id={ "h" (account) } { "Account " (account) " " span.badge.bad { "Cannot be read" } }
                 p { (why) ". What to do: " (UNREADABLE) "." }
             }
+        }
+    }
+}
+
+/// Whether Instagram reaches the deployment.
+fn reception_line(reception: &ReceptionView, now: Timestamp) -> Markup {
+    let needs_look = matches!(reception, ReceptionView::Known(known) if known.bad_signatures > 0);
+    html! {
+        p.note[needs_look].dim[!needs_look] {
+            "Did Instagram reach us? Deliveries to all accounts: " (reception.told(now)) ". "
+            @if needs_look { "A signature is wrong if the app's secret was changed, or somebody else calls: "
+                code { "spillway doctor" } " compares it." }
+            @if matches!(reception, ReceptionView::Unknown { .. }) { "Each account shows when it was last told of a comment, to the hour." }
         }
     }
 }

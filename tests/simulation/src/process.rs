@@ -12,6 +12,7 @@ use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::outbound::OutboundAdmin;
 use spillway_service::admin::outcomes::OutcomeAdmin;
 use spillway_service::admin::overview::Overviews;
+use spillway_service::admin::reception::{NoCounts, Receptions};
 use spillway_service::admin::removal::Remover;
 use spillway_service::admin::sends::SendAdmin;
 use spillway_service::app::App;
@@ -262,6 +263,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                     tokens: ports.clone(),
                     journal: ports.clone(),
                 },
+                receptions: Receptions::new(Arc::new(NoCounts), &clock),
                 misses: MissAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
                 leads: LeadAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
                 outcomes: OutcomeAdmin {

@@ -18,6 +18,7 @@
 //! | [`misses`] | shows which comments matched nothing, and why |
 //! | [`outcomes`] | counts what became of the sends of campaigns, and how far people came |
 //! | [`overview`], [`listing`], [`status`], [`events`] | shows what accounts are doing, and what happened |
+//! | [`reception`] | tells whether Instagram reaches the deployment |
 //! | [`forecast`] | plans a viral day |
 //! | [`told`] | tells times and numbers to people |
 
@@ -37,6 +38,7 @@ pub mod outbound;
 pub mod outcomes;
 pub mod overview;
 pub mod plan;
+pub mod reception;
 mod refusal;
 pub mod removal;
 pub mod send_view;
@@ -58,6 +60,7 @@ use self::misses::MissAdmin;
 use self::outbound::OutboundAdmin;
 use self::outcomes::OutcomeAdmin;
 use self::overview::Overviews;
+use self::reception::Receptions;
 pub use self::refusal::RefusalView;
 use self::sends::SendAdmin;
 pub use self::several::{Several, UNREADABLE, Unreadable};
@@ -73,6 +76,8 @@ pub struct Admin {
     pub outbound: OutboundAdmin,
     /// What accounts are doing.
     pub overviews: Overviews,
+    /// Whether Instagram reaches the deployment.
+    pub receptions: Receptions,
     /// Comments that matched nothing.
     pub misses: MissAdmin,
     /// E-mail addresses that people gave.

@@ -31,6 +31,7 @@ use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::outbound::OutboundAdmin;
 use spillway_service::admin::outcomes::OutcomeAdmin;
 use spillway_service::admin::overview::Overviews;
+use spillway_service::admin::reception::{NoCounts, Receptions};
 use spillway_service::admin::sends::{Ledger, Part, RetryError, SendAdmin, Stored};
 use spillway_service::admin::{Admin, AdminError};
 use spillway_service::clock::Clock;
@@ -241,6 +242,7 @@ fn admin_with(world: &Arc<World>, waiting: Arc<NoSends>) -> Admin {
             tokens: ports.clone(),
             journal: ports.clone(),
         },
+        receptions: Receptions::new(Arc::new(NoCounts), &clock),
         misses: MissAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
         leads: LeadAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
         outcomes: OutcomeAdmin {
