@@ -603,6 +603,16 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_campaign_that_is_only_sent_by_hand_is_listed_as_one() {
+        let text = "[[account]]\nid = \"178\"\n[[account.campaign]]\nid = \"news\"\non = []\nmessages = [\"Hi\"]";
+        let accounts = accounts_file::parse(text, &Profile::careful()).unwrap();
+        let campaign = &accounts[0].campaigns[0];
+        assert_eq!(on(campaign), "none");
+        assert_eq!(keywords(campaign), "(only `campaign send` begins it)");
+        assert!(accounts_file::campaign_notes(&accounts, Timestamp::EPOCH).is_empty());
+    }
+
     const FILE: &str = r#"
 [[profile]]
 name = "agency"

@@ -306,7 +306,7 @@ fn figures(overview: &Overview, clocks: &Clocks) -> Markup {
                 div { dt { "Least left: " (quota_name(&tightest.quota)) }
                     dd { (bar(tightest)) (grouped(tightest.used)) " of " (grouped(tightest.limit.get())) " used" } }
             }
-            div { dt { "Instagram reached us" } dd { (reached(overview)) } }
+            div { dt { "Last comment told" } dd { (reached(overview)) } }
         }
     }
 }

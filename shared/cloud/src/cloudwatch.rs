@@ -4,6 +4,7 @@
 //! clients contain anyway. The SDK's client of CloudWatch would be one more to compile, with all that
 //! CloudWatch does, for one operation.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -70,30 +71,38 @@ impl CloudWatch {
             let said = error.to_string();
             failed(Failure { kind: FailureKind::Credentials, said, source: Some(error.into()) })
         })?;
-        let identity = Identity::from(credentials);
-        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(self.clock.now().as_millis());
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name("monitoring")
-            .time(now)
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| StoreError::unavailable(READ, error.to_string()))?;
-        let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", TARGET)];
-        let signable = SignableBody::Bytes(body.as_bytes());
-        let request = SignableRequest::new("POST", &self.url, headers.into_iter(), signable)
-            .and_then(|request| sign(request, &params.into()));
-        let signed = request.map_err(|error| StoreError::unavailable(READ, error.to_string()))?;
-        let (instructions, _) = signed.into_parts();
+        let headers = self.headers(&Identity::from(credentials), &body);
+        let headers = headers.map_err(|error| StoreError::unavailable(READ, error.to_string()))?;
         let mut request = self.http.post(&self.url);
-        for (name, value) in headers.into_iter().chain(instructions.headers()) {
+        for (name, value) in headers {
             request = request.header(name, value);
         }
         let answer = request.body(body).send().await.map_err(unreachable)?;
         let status = answer.status();
         let text = answer.text().await.map_err(unreachable)?;
         if status.is_success() { Ok(text) } else { Err(refused(status.as_u16(), &text)) }
+    }
+
+    /// The headers of a request with this body, its signature among them.
+    fn headers(
+        &self,
+        identity: &Identity,
+        body: &str,
+    ) -> Result<Vec<(String, String)>, Box<dyn Error>> {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(self.clock.now().as_millis());
+        let params = v4::SigningParams::builder()
+            .identity(identity)
+            .region(&self.region)
+            .name("monitoring")
+            .time(now)
+            .settings(SigningSettings::default())
+            .build()?;
+        let plain = [("content-type", CONTENT_TYPE), ("x-amz-target", TARGET)];
+        let signable = SignableBody::Bytes(body.as_bytes());
+        let request = SignableRequest::new("POST", &self.url, plain.into_iter(), signable)?;
+        let (signature, _) = sign(request, &params.into())?.into_parts();
+        let all = plain.into_iter().chain(signature.headers());
+        Ok(all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 }
 
@@ -204,6 +213,9 @@ impl Series {
 
 #[cfg(test)]
 mod tests {
+    use aws_config::Region;
+    use aws_credential_types::Credentials;
+
     use super::*;
 
     #[test]
@@ -234,6 +246,40 @@ mod tests {
         let minutes: Vec<_> = answer.results.iter().flat_map(Series::minutes).collect();
         let counted = |at, count| CountedMinute { metric: Metric::Duplicates, at, count };
         assert_eq!(minutes, [counted(since, 2), counted(Timestamp::from_secs(1_790_000_060), 1)]);
+    }
+
+    /// The clock of a test.
+    struct At(Timestamp);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    fn a_request_is_signed_as_botocore_signs_it() {
+        let credentials =
+            Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI", Some("token".into()), None, "test");
+        let aws = SdkConfig::builder()
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
+            .build();
+        let clock = Arc::new(At(Timestamp::from_secs(1_790_000_000)));
+        let cloudwatch = CloudWatch::new(&aws, None, "prod", clock).unwrap();
+        let headers = cloudwatch.headers(&Identity::from(credentials), "{}").unwrap();
+        let of = |name: &str| headers.iter().find(|(known, _)| known == name).unwrap().1.as_str();
+        assert_eq!(
+            of("authorization"),
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260921/eu-central-1/monitoring/aws4_request, \
+             SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target, \
+             Signature=9a7ffdfa2b7c2f50fb64b19d98e61ecc004d6109610a7e0463c215181ed757f7"
+        );
+        assert_eq!((of("x-amz-date"), of("x-amz-security-token")), ("20260921T141320Z", "token"));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | [`matching`] | tells which campaign would answer a comment, and why |
 //! | [`derived`] | tells why a comment got nothing for which no send is recorded |
 //! | [`sends`], [`send_view`], [`wait`] | finds, cancels, retries and forgets sends, shows them and why they wait |
+//! | [`talk`] | shows what is kept of the conversation of a send |
 //! | [`dead_letters`] | moves dead letters back, or drops them |
 //! | [`outbound`] | sends a campaign to a list of people |
 //! | [`leads`] | opens the e-mail addresses that people gave |
@@ -45,6 +46,7 @@ pub mod send_view;
 pub mod sends;
 mod several;
 pub mod status;
+pub mod talk;
 pub mod told;
 pub mod wait;
 
