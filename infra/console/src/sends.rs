@@ -492,8 +492,8 @@ fn place_name(place: &str) -> &str {
         "answer" => "waits for an answer",
         "follow" => "waits until the person follows the account",
         "email" => "waits for an e-mail address",
-        "deliver" => "is being delivered",
-        "delivered" => "everything is delivered",
+        "deliver" => "the person did all that was asked: the delivery is under way, or done",
+        "delivered" => "everything is delivered; follow-ups may come",
         other => other,
     }
 }

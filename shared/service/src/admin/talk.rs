@@ -12,8 +12,9 @@ use crate::port::{Read, StoreError};
 /// What is kept of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TalkView {
-    /// Where it is: `answer`, `follow` or `email` while it waits for one of these from the person,
-    /// `deliver` while it is delivered, and `delivered`.
+    /// Where it is: `answer`, `follow` or `email` while it waits for one of these from the person, then
+    /// `deliver`, and `delivered` where follow-ups may come. Where none may, `deliver` stays: nothing is
+    /// written for the end of a delivery alone.
     pub place: &'static str,
     /// Since when it is there: what the person did to get there, they did then.
     #[serde(serialize_with = "instant")]
