@@ -106,6 +106,29 @@ pub(crate) fn payload(sent: &SentMessage) -> String {
     sent.content.buttons[0].payload.clone().unwrap()
 }
 
+#[tokio::test]
+async fn each_send_tells_where_its_conversation_is() {
+    let mut world = World::talking(without(&["follow", "email", "follow_up"])).await;
+    world.comment(1).await;
+    let sends = world.outside.admin().sends;
+    let ended = async || sends.ledger.ended(&CREATOR.into(), None).await.unwrap().sends;
+    let opening = ended().await.remove(0);
+    let talk = sends.talk_of(&opening).await.unwrap().unwrap();
+    assert_eq!((talk.place, talk.heard_at, talk.clicked), ("answer", None, false));
+    let answered_at = world.now();
+    assert!(talk.since < answered_at);
+    world.write(1, "m1", "yes").await;
+    world.pass(MINUTE).await;
+    let ended = ended().await;
+    assert_eq!(ended.len(), 3, "the opening and two messages of the delivery");
+    for send in &ended {
+        let talk = sends.talk_of(send).await.unwrap().unwrap();
+        // Nothing follows, so nobody tells that the last message of the delivery was sent.
+        assert_eq!((talk.place, talk.heard_at), ("deliver", Some(answered_at)), "{send:?}");
+        assert!(talk.since >= answered_at);
+    }
+}
+
 const OPENING: &str = "Answer YES and I'll send it";
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -69,7 +70,7 @@ fn levels(level: LevelFilter) -> Targets {
 }
 
 fn observed(wiring: Wiring) -> Wiring {
-    let write_metrics = |line: &str| writeln!(Written, "{line}").unwrap();
+    let write_metrics = Arc::new(|line: &str| writeln!(Written, "{line}").unwrap());
     Wiring { write_metrics, stack: "spillway-production".into(), ..wiring }
 }
 

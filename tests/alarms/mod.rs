@@ -60,10 +60,10 @@ thread_local! {
 /// Writes down metrics, and can cut functions off from Meta and make them doubt their clock.
 fn observed(wiring: Wiring) -> Wiring {
     CHECK.set(Some(wiring.check.clone()));
-    let write_metrics = |line: &str| {
+    let write_metrics = Arc::new(|line: &str| {
         let line = serde_json::from_str(line).unwrap();
         LINES.with_borrow_mut(|lines| lines.push(line));
-    };
+    });
     let graph = Arc::new(CutOff(wiring.graph.clone()));
     Wiring { write_metrics, graph, ..wiring }
 }

@@ -96,7 +96,7 @@ impl World {
             clock,
             check: Arc::<ClockCheck>::default(),
             stack: "test".into(),
-            write: |_| (),
+            write: Arc::new(|_| ()),
         };
         let patience = Duration::from_millis(50);
         let redirect = Redirect::new(keys, told.clone(), metrics, patience);

@@ -139,7 +139,8 @@ A file:
 
   [[account.campaign]]
   id = \"guide\"
-  on = [\"comment\", \"live_comment\"]   # or \"story_reply\", \"story_mention\", \"message\", \"referral\"
+  on = [\"comment\", \"live_comment\"]   # or \"story_reply\", \"story_mention\", \"message\", \"referral\"; [] without
+                                     # keywords: only `campaign send` begins it
   keywords = [\"guide\", \"guía\"]    # any script; leave out to answer every comment
   matching = \"word\"               # or \"contains\", \"exact\"
   tolerate = [\"plurals\"]         # or \"repeated_letters\", \"typos\"; leave out to be exact
@@ -162,7 +163,9 @@ A file:
   answer = [\"yes\"]                # leave out to take any answer
   follow = { ask = [\"Follow me first, then tap the button\"], button = \"I follow\" }
   email = { ask = [\"Which e-mail shall I send it to?\"], again = [\"That is none\"] }
-  deliver = [{ text = \"Here!\", buttons = [{ title = \"Open\", url = \"https://example.com/guide\" }] }]
+  deliver = [{ text = \"Here!\", buttons = [{ title = \"Open\", url = \"https://example.com/guide\" }] },
+             { text = \"More?\", quick_replies = [\"Yes\"] },   # or a card:
+             { card = { title = \"Guide\", subtitle = \"PDF\", image = \"https://example.com/cover.jpg\" } }]
   follow_up = [{ after = \"20h\", messages = [\"Did you read it?\"], unless = \"answered\" }]
 
 Its accounts must be connected. `profile`, `terms` and [[profile]] are applied if the file names them, and
@@ -355,12 +358,18 @@ fn keywords(campaign: &Campaign) -> String {
     if !campaign.keywords.is_empty() {
         return campaign.keywords.join(", ");
     }
+    if campaign.is_by_hand() {
+        return "(only `campaign send` begins it)".to_owned();
+    }
     let mut nouns: Vec<&str> = campaign.on.iter().map(|trigger| trigger.noun()).collect();
     nouns.dedup();
     format!("(every {})", nouns.join(", "))
 }
 
 fn on(campaign: &Campaign) -> String {
+    if campaign.is_by_hand() {
+        return "none".to_owned();
+    }
     let on: Vec<&str> = campaign.on.iter().map(|trigger| trigger.as_str()).collect();
     on.join(", ")
 }
@@ -593,6 +602,16 @@ mod tests {
     use spillway_service::admin::plan::plan;
 
     use super::*;
+
+    #[test]
+    fn a_campaign_that_is_only_sent_by_hand_is_listed_as_one() {
+        let text = "[[account]]\nid = \"178\"\n[[account.campaign]]\nid = \"news\"\non = []\nmessages = [\"Hi\"]";
+        let accounts = accounts_file::parse(text, &Profile::careful()).unwrap();
+        let campaign = &accounts[0].campaigns[0];
+        assert_eq!(on(campaign), "none");
+        assert_eq!(keywords(campaign), "(only `campaign send` begins it)");
+        assert!(accounts_file::campaign_notes(&accounts, Timestamp::EPOCH).is_empty());
+    }
 
     const FILE: &str = r#"
 [[profile]]

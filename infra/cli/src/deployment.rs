@@ -16,6 +16,7 @@ use aws_sdk_dynamodb::config::Credentials;
 use clap::Args;
 use reqwest::Url;
 use serde_json::Value;
+use spillway_cloud::cloudwatch::CloudWatch;
 use spillway_cloud::config::Config;
 use spillway_cloud::dead_letters::DeadLetters;
 use spillway_cloud::http;
@@ -44,7 +45,7 @@ pub(crate) struct Where {
 
 /// What a deployment file may name beside what [`Config`] reads: where AWS is, and who asks. All of
 /// it is what the AWS tools call it, so that a shell can read the file for them too.
-const OF_AWS: [&str; 8] = [
+const OF_AWS: [&str; 9] = [
     "AWS_REGION",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -52,6 +53,7 @@ const OF_AWS: [&str; 8] = [
     "AWS_ENDPOINT_URL_SQS",
     "AWS_ENDPOINT_URL_KMS",
     "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "AWS_ENDPOINT_URL_CLOUDWATCH",
     "AWS_PROFILE",
 ];
 
@@ -223,8 +225,15 @@ impl Where {
         let secrets = aws_sdk_secretsmanager::Client::from_conf(secrets.build());
         let client = aws_sdk_kms::Client::from_conf(kms.build());
         let kms = Arc::new(Kms { client, key: config.kms_key.clone() });
+        let counts = match (endpoint("DYNAMODB"), endpoint("CLOUDWATCH")) {
+            // A local stack of before has none, and AWS knows nothing of it.
+            (Some(_), None) => None,
+            (_, url) => CloudWatch::new(&aws, url, &config.stack, clock.clone()),
+        };
         let wiring = Wiring::new(&config, kms, &dynamo, &sqs, clock, process_number()?)?;
-        Ok(Deployment::new(&names, config, Wiring { check, ..wiring }, dynamo, sqs, secrets))
+        let counts = counts.map_or_else(|| wiring.counts.clone(), |counts| Arc::new(counts));
+        let wiring = Wiring { check, counts, ..wiring };
+        Ok(Deployment::new(&names, config, wiring, dynamo, sqs, secrets))
     }
 }
 

@@ -14,6 +14,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::accounts_file::is_number;
 use spillway_service::admin::send_view::{Happened, SendHistory, SendView};
 use spillway_service::admin::sends::{Cancelled, CancelledAll, RetriedView, State, Stored};
+use spillway_service::admin::talk::TalkView;
 use spillway_service::admin::wait::{Wait, Waits};
 
 use crate::arguments;
@@ -425,6 +426,17 @@ async fn find(deployment: &Deployment, send: &SendId) -> Result<Stored> {
     )
 }
 
+/// What is kept of its conversation.
+fn conversation(talk: &TalkView, times: &Times, output: Output) -> String {
+    let TalkView { place, since, clicked, heard_at } = talk;
+    let place = format!("at `{place}` since {}", times.when(*since));
+    let heard = heard_at.map_or_else(String::new, |at| {
+        format!("; the person's last message or tap was {}", times.when(at))
+    });
+    let clicked = if *clicked { "; a link was opened" } else { "" };
+    output.wrapped(0, &format!("{:<10} {place}{heard}{clicked}", "talk"))
+}
+
 async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<()> {
     let stored = find(deployment, send).await?;
     let times = deployment.times_of(&send.account).await?;
@@ -436,7 +448,8 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
     let account = deployment.admin.accounts.connected(&send.account).await.ok();
     let campaign =
         account.as_ref().and_then(|account| account.campaigns.get(&stored.content.campaign));
-    let told = SendHistory { waits, ..SendHistory::from(&stored) }
+    let conversation = deployment.admin.sends.talk_of(&stored).await?;
+    let told = SendHistory { waits, conversation, ..SendHistory::from(&stored) }
         .with_text(campaign, stored.content.step);
     output.print(&told, || {
         let held_until = told.waits.as_ref().and_then(|wait| wait.until);
@@ -450,6 +463,9 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
             if let Some(at) = expected_at {
                 text += &output.wrapped(0, &format!("{:<10} ~{}", "goes out", times.when(*at)));
             }
+        }
+        if let Some(talk) = &told.conversation {
+            text += &conversation(talk, &times, output);
         }
         if let Some(LastRefusal { at, error }) = &stored.last_refusal {
             let refused = format!("{:<10} {error}, {}", "refused", times.when(*at));

@@ -60,7 +60,7 @@ pub(crate) async fn get(
 fn body(console: &Console, overview: &Overview, clocks: &Clocks) -> Markup {
     let account = &overview.account;
     html! {
-        p { (badge(overview.state())) }
+        p { (badge(overview)) }
         (conditions(overview, clocks))
         (finish(overview, clocks))
         (holding(console, account))

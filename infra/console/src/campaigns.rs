@@ -156,7 +156,8 @@ fn card(console: &Console, view: &CampaignView, waiting: u32, clocks: &Clocks) -
                 (button(console, &format!("{here}/pause"), "Pause this campaign", &html! {}))
             }
             dl.facts {
-                @if campaign.keywords.is_empty() { dt { "keywords" } dd { "none: it takes every comment" } }
+                @if campaign.is_by_hand() { dt { "keywords" } dd { "none: only " code { "spillway campaign send" } " begins it" } }
+                @else if campaign.keywords.is_empty() { dt { "keywords" } dd { "none: it takes every comment" } }
                 @for Field { name, values } in fields::of(campaign) {
                     @if !SHOWN_APART.contains(&name) && !values.is_empty() {
                         dt { (name) } dd { (values.join(", ")) }

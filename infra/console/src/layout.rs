@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use spillway_core::id::AccountId;
 use spillway_core::load::Headroom;
 use spillway_core::quota::QuotaId;
-use spillway_core::status::State;
+use spillway_core::status::{Condition, State, Why};
+use spillway_service::admin::overview::Overview;
 
 use crate::Console;
 use crate::access::{ASSETS, FORM_TOKEN};
@@ -139,18 +140,28 @@ pub(crate) fn token(console: &Console) -> Markup {
     html! { input type="hidden" name=(FORM_TOKEN) value=(console.gate.form_token()); }
 }
 
-/// A state as a badge: by its word first, and by its colour.
-pub(crate) fn badge(state: State) -> Markup {
-    let tone = match state {
+/// An account's state as a badge: by its word first, and by its colour, which is red only where
+/// somebody has to do something.
+pub(crate) fn badge(overview: &Overview) -> Markup {
+    let tone = match overview.state() {
+        _ if overview.needs_somebody() => "bad",
         State::Healthy => "good",
-        state if state.is_grave() => "bad",
         _ => "warn",
     };
-    html! { span class={ "badge " (tone) } { (state_name(state)) } }
+    let name = overview.worst().map_or_else(|| state_name(State::Healthy), condition_name);
+    html! { span class={ "badge " (tone) } { (name) } }
+}
+
+/// A condition in the words of a page.
+pub(crate) fn condition_name(condition: &Condition) -> &'static str {
+    match condition.why {
+        Why::NoCampaign => "No campaign",
+        _ => state_name(condition.state),
+    }
 }
 
 /// A state in the words of a page.
-pub(crate) fn state_name(state: State) -> &'static str {
+fn state_name(state: State) -> &'static str {
     match state {
         State::TokenDead => "Token dead",
         State::Blocked => "Blocked by Meta",
@@ -184,19 +195,15 @@ pub(crate) fn quota_name(quota: &QuotaId) -> String {
     known.to_owned()
 }
 
-/// How full a quota is, as a bar. The caller shows the figures beside it.
+/// How full a quota is, as a bar. The caller shows the figures beside it. It has one colour: an
+/// account that keeps to a limit comes near it, and nobody has to do anything about that.
 pub(crate) fn bar(headroom: &Headroom) -> Markup {
     let (used, limit) = (u64::from(headroom.used), u64::from(headroom.limit.get()));
     let percent = (used * 100).div_ceil(limit).min(100);
-    let tone = match headroom.percent() {
-        0..=4 => "bad",
-        5..=24 => "warn",
-        _ => "good",
-    };
     html! {
         svg.bar viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" {
             rect.track width="100" height="6" {}
-            rect class=(tone) width=(percent) height="6" {}
+            rect.full width=(percent) height="6" {}
         }
     }
 }
@@ -221,6 +228,10 @@ pub(crate) fn grouped(number: impl Into<u64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
+    use spillway_core::time::Timestamp;
+
     use super::*;
 
     #[test]
@@ -228,6 +239,21 @@ mod tests {
         assert_eq!(segment("guide-1.~"), "guide-1.~");
         assert_eq!(segment("a/b?c#d e%"), "a%2Fb%3Fc%23d%20e%25");
         assert_eq!(segment("guía"), "gu%C3%ADa");
+    }
+
+    #[test]
+    fn a_limit_that_is_kept_to_alarms_nobody() {
+        let of = |used| Headroom {
+            quota: QuotaId::new("calls_hour"),
+            limit: NonZeroU32::MIN.saturating_add(199),
+            used,
+            fits_at: Timestamp::EPOCH,
+        };
+        for (used, width) in [(0, 0), (10, 5), (198, 99), (200, 100), (230, 100)] {
+            let bar = bar(&of(used)).into_string();
+            let full = format!("<rect class=\"full\" width=\"{width}\" height=\"6\">");
+            assert!(bar.contains(&full) && !bar.contains("bad"), "{used}: {bar}");
+        }
     }
 
     #[test]

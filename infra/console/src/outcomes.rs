@@ -70,7 +70,7 @@ fn ends(view: &OutcomesView, of: &CampaignOutcomes) -> Markup {
         address(&view.account),
         segment(of.campaign.as_str())
     );
-    let rows = [
+    let columns = [
         ("First messages", &of.openings),
         ("Later messages", &of.conversation),
         ("Public replies", &of.public_replies),
@@ -79,12 +79,12 @@ fn ends(view: &OutcomesView, of: &CampaignOutcomes) -> Markup {
         &format!("How sends of {} ended", of.campaign),
         &html! {
             table {
-                thead { tr { th scope="col" { "What" }
-                    @for (state, name) in ENDS { th.num scope="col" { a href={ (sends) (state) } { (name) } } } } }
+                thead { tr { th scope="col" { "End" }
+                    @for (name, _) in columns { th.num scope="col" { (name) } } } }
                 tbody {
-                    @for (name, &Ends { sent, failed, unknown, expired, cancelled }) in rows {
-                        tr { th scope="row" { (name) }
-                            @for count in [sent, failed, unknown, expired, cancelled] { td.num { (grouped(count)) } } }
+                    @for (state, name, count) in ENDS {
+                        tr { th scope="row" { a href={ (sends) (state) } { (name) } }
+                            @for (_, ends) in columns { td.num { (grouped(count(ends))) } } }
                     }
                 }
             }
@@ -92,13 +92,13 @@ fn ends(view: &OutcomesView, of: &CampaignOutcomes) -> Markup {
     )
 }
 
-/// The states in which sends end: what they are called.
-const ENDS: [(&str, &str); 5] = [
-    ("sent", "Sent"),
-    ("failed", "Failed"),
-    ("unknown", "Unknown"),
-    ("expired", "Too late"),
-    ("cancelled", "Cancelled"),
+/// The states in which sends end: what they are called, and how many did.
+const ENDS: [(&str, &str, fn(&Ends) -> u64); 5] = [
+    ("sent", "Sent", |ends| ends.sent),
+    ("failed", "Failed", |ends| ends.failed),
+    ("unknown", "Unknown", |ends| ends.unknown),
+    ("expired", "Too late", |ends| ends.expired),
+    ("cancelled", "Cancelled", |ends| ends.cancelled),
 ];
 
 /// How far people came, with what each figure counts.
@@ -118,7 +118,7 @@ fn picture(funnel: &FunnelView) -> Markup {
                             td.name {
                                 svg.bar viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" {
                                     rect.track width="100" height="6" {}
-                                    rect.good width=(step.percent()) height="6" {}
+                                    rect.full width=(step.percent()) height="6" {}
                                 }
                                 (step.counts)
                             }

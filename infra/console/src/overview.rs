@@ -11,6 +11,7 @@ use spillway_core::status::{Condition, Next, State, Why};
 use spillway_core::time::Timestamp;
 use spillway_service::admin::dead_letters::{self, DeadLetterCount};
 use spillway_service::admin::overview::{Extent, Overview};
+use spillway_service::admin::reception::ReceptionView;
 use spillway_service::admin::status::StatusView;
 use spillway_service::admin::told::{counted, heard, span};
 use spillway_service::admin::{AdminError, Several, UNREADABLE, Unreadable};
@@ -70,13 +71,15 @@ pub(crate) async fn get(
     }
     let letters = dead_letters::count(&*console.shown.dead_letters).await;
     let letters = letters.map_err(|error| error.to_string());
-    let json = || status_json(&seen, now, &letters);
+    let reception = admin.receptions.look().await;
+    let json = || status_json(&seen, now, &letters, &reception);
     let page = || {
         let refresh = asked.query.get("again").map(|_| REFRESH_SECS);
         let frame = Frame { title: "Accounts", refresh, ..Frame::default() };
         let body = html! {
             (headline(&seen, all.len(), &wanted, troubled))
             (unreadable(&seen.unreadable))
+            (reception_line(&reception, now))
             (dead_letters_line(&letters, now))
             @for overview in &seen.read { (card(overview, seen.read.len() <= WITH_CHART_MAX)) }
             @if let Wanted::Page(page) = wanted { (pager(page, pages, all.len())) }
@@ -92,12 +95,14 @@ pub(crate) fn status_json(
     seen: &Several<Overview>,
     now: Timestamp,
     letters: &Result<DeadLetterCount, String>,
+    reception: &ReceptionView,
 ) -> Value {
     let mut status = json!(StatusView::of(seen, now));
     status["dead_letters"] = match letters {
         Ok(count) => json!(count),
         Err(unknown) => json!({ "unknown": unknown }),
     };
+    status["reception"] = json!(reception);
     status
 }
 
@@ -105,7 +110,7 @@ pub(crate) fn status_json(
 fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usize) -> Markup {
     let shown = seen.read.len();
     let calling: Vec<&Overview> =
-        seen.read.iter().filter(|overview| needs_somebody(overview)).collect();
+        seen.read.iter().filter(|overview| overview.needs_somebody()).collect();
     let of_all = shown + seen.unreadable.len() == all;
     let which = if of_all { "" } else { " on this page" };
     if all == 0 {
@@ -140,6 +145,10 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
                     (_, 0) if slow == 0 && late > 0 => {
                         strong.warn { "All accounts are healthy" (which) ", but not everybody can have their DM in time." }
                     }
+                    (_, 0) if late > 0 => {
+                        strong.warn { (counted(slow, "account")) (which)
+                            @if slow == 1 { " is" } @else { " are" } " not at full pace, and not everybody can have their DM in time." }
+                    }
                     (_, 0) if slow == 0 => { strong.good { "All is well" (which) "." } }
                     (_, 0) => {
                         strong { (counted(slow, "account")) (which)
@@ -162,14 +171,14 @@ fn headline(seen: &Several<Overview>, all: usize, wanted: &Wanted, troubled: usi
                     Some((at, overview)) => {
                         (more) (people(waiting)) (which) ". " @if more.is_empty() { "The last DM that will be in time" } @else { "The last DM of those that were read" } " goes out "
                         strong { (clocks(overview).when(at)) } ", by forecast"
-                        @if late > 0 { "; about " strong.bad { (grouped(late)) } " DMs will be too late" }
+                        @if late > 0 { "; about " strong.warn { (grouped(late)) } " DMs will be too late" }
                         @if stuck > 0 { ", but " strong.bad { (grouped(stuck)) } " of them wait until somebody acts" }
                         "."
                     }
                     None if stuck > 0 => {
                         (more) (people(waiting)) (which) ", and " strong.bad { "nothing goes out until somebody acts" } "."
                     }
-                    None => { (more) (people(waiting)) (which) ", and " strong.bad { "all will be too late" } ", by forecast." }
+                    None => { (more) (people(waiting)) (which) ", and " strong.warn { "all will be too late" } ", by forecast." }
                 }
             }
         }
@@ -189,17 +198,6 @@ fn people(waiting: u64) -> String {
     }
 }
 
-/// Whether nothing gets better by itself.
-pub(crate) fn needs_somebody(overview: &Overview) -> bool {
-    overview.conditions.iter().any(|condition| {
-        let is_idle = matches!(
-            condition.next,
-            Next::Stopped | Next::Paused | Next::Campaign | Next::Login(_)
-        );
-        is_idle || condition.state.is_grave()
-    })
-}
-
 /// The account's own clocks.
 pub(crate) fn clocks(overview: &Overview) -> Clocks {
     Clocks { now: overview.seen_at, zone: overview.time_zone.clone() }
@@ -210,7 +208,7 @@ fn card(overview: &Overview, with_chart: bool) -> Markup {
     let account = &overview.account;
     html! {
         section.card id={ "a" (account) } aria-labelledby={ "h" (account) } {
-            h2 id={ "h" (account) } { a href=(address(account)) { "Account " (account) } " " (badge(overview.state())) }
+            h2 id={ "h" (account) } { a href=(address(account)) { "Account " (account) } " " (badge(overview)) }
             (conditions(overview, &clocks))
             (finish(overview, &clocks))
             (figures(overview, &clocks))
@@ -228,7 +226,7 @@ pub(crate) fn conditions(overview: &Overview, clocks: &Clocks) -> Markup {
             ul.conditions {
                 @for condition in told {
                     li {
-                        strong { (layout::state_name(condition.state)) } ": " (condition.why)
+                        strong { (layout::condition_name(condition)) } ": " (condition.why)
                         @if let Some(since) = condition.since { ", since " (clocks.at(since)) }
                         ". Next: " (condition.next)
                         @if let Some(at) = condition.next.at() { ", " (clocks.when(at)) }
@@ -277,12 +275,12 @@ pub(crate) fn finish(overview: &Overview, clocks: &Clocks) -> Markup {
                         @if has_more(overview) { ". The first " (grouped(waiting)) " have theirs by " }
                         @else { ". Everybody" @if stuck > 0 { " else" } " has their DM by " }
                         strong { (clocks.when(at)) } ", by forecast"
-                        @if late > 0 { ", except for about " strong.bad { (grouped(late)) } ": theirs will be too late" }
+                        @if late > 0 { ", except for about " strong.warn { (grouped(late)) } ": theirs will be too late" }
                         @if stuck > 0 { ". " strong.bad { (grouped(stuck)) } " wait until somebody acts" }
                         "."
                     }
                     None if stuck == 0 && late > 0 => {
-                        ", and " strong.bad { "all will be too late" } ", by forecast."
+                        ", and " strong.warn { "all will be too late" } ", by forecast."
                     }
                     None => { ", and " strong.bad { "nothing goes out until somebody acts" } "." }
                 }
@@ -308,7 +306,7 @@ fn figures(overview: &Overview, clocks: &Clocks) -> Markup {
                 div { dt { "Least left: " (quota_name(&tightest.quota)) }
                     dd { (bar(tightest)) (grouped(tightest.used)) " of " (grouped(tightest.limit.get())) " used" } }
             }
-            div { dt { "Instagram reached us" } dd { (reached(overview)) } }
+            div { dt { "Last comment told" } dd { (reached(overview)) } }
         }
     }
 }
@@ -331,6 +329,19 @@ pub(crate) fn unreadable(unreadable: &[Unreadable]) -> Markup {
                 h2 id={ "h" (account) } { "Account " (account) " " span.badge.bad { "Cannot be read" } }
                 p { (why) ". What to do: " (UNREADABLE) "." }
             }
+        }
+    }
+}
+
+/// Whether Instagram reaches the deployment.
+fn reception_line(reception: &ReceptionView, now: Timestamp) -> Markup {
+    let needs_look = matches!(reception, ReceptionView::Known(known) if known.bad_signatures > 0);
+    html! {
+        p.note[needs_look].dim[!needs_look] {
+            "Did Instagram reach us? Deliveries to all accounts: " (reception.told(now)) ". "
+            @if needs_look { "A signature is wrong if the app's secret was changed, or somebody else calls: "
+                code { "spillway doctor" } " compares it." }
+            @if matches!(reception, ReceptionView::Unknown { .. }) { "Each account shows when it was last told of a comment, to the hour." }
         }
     }
 }

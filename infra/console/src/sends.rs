@@ -17,6 +17,7 @@ use spillway_core::time::Timestamp;
 use spillway_service::account::Account;
 use spillway_service::admin::send_view::{SendHistory, SendView};
 use spillway_service::admin::sends::{State, Stored};
+use spillway_service::admin::talk::TalkView;
 use spillway_service::admin::told;
 use spillway_service::admin::wait::{Wait, Waits};
 
@@ -310,7 +311,7 @@ fn table(sends: &[SendView], clocks: &Clocks) -> Markup {
         table {
             thead { tr {
                 th scope="col" { "Send" } th scope="col" { "State" } th scope="col" { "Slot or end" }
-                th scope="col" { "Campaign" } th scope="col" { "Matched" } th scope="col" { "Deadline" }
+                th scope="col" { "Campaign" } th.spare scope="col" { "Matched" } th.spare scope="col" { "Deadline" }
             } }
             tbody {
                 @for send in sends {
@@ -319,8 +320,8 @@ fn table(sends: &[SendView], clocks: &Clocks) -> Markup {
                         td.name { (state(send)) @if let Some(cause) = send.cause { br; span.dim { (told::cause(cause)) } } }
                         td { @match send.slot.or(send.ended_at) { Some(at) => (clocks.exactly(at)), None => "–" } }
                         td.name { (send.campaign) }
-                        td { (clocks.at(send.matched_at)) }
-                        td { @match send.deadline { Some(at) => (clocks.at(at)), None => "–" } }
+                        td.spare { (clocks.at(send.matched_at)) }
+                        td.spare { @match send.deadline { Some(at) => (clocks.at(at)), None => "–" } }
                     }
                 }
             }
@@ -396,7 +397,8 @@ pub(crate) async fn get(
     let account = admin.accounts.connected(&id.account).await.ok();
     let campaign =
         account.as_ref().and_then(|account| account.campaigns.get(&stored.content.campaign));
-    let told = SendHistory { waits, ..SendHistory::from(&stored) }
+    let conversation = admin.sends.talk_of(&stored).await?;
+    let told = SendHistory { waits, conversation, ..SendHistory::from(&stored) }
         .with_text(campaign, stored.content.step);
     let zone = account.as_ref().map(|account| account.rules.terms().time_zone.clone());
     let clocks = Clocks { now, zone: zone.unwrap_or_default() };
@@ -436,6 +438,7 @@ fn send_body(id: &SendId, stored: &Stored, told: &SendHistory, clocks: &Clocks) 
                 @for step in &told.history { li { (clocks.exactly(step.at)) " " (step.what) } }
             }
         }
+        (conversation(told.conversation.as_ref(), clocks))
         section aria-labelledby="facts" {
             h2 id="facts" { "Facts" }
             dl.facts {
@@ -457,6 +460,41 @@ fn send_body(id: &SendId, stored: &Stored, told: &SendHistory, clocks: &Clocks) 
                 }
             }
         }
+    }
+}
+
+/// What the person did, as far as it is kept, and what is not.
+fn conversation(talk: Option<&TalkView>, clocks: &Clocks) -> Markup {
+    html! {
+        section aria-labelledby="talk" {
+            h2 id="talk" { "Answers, taps and clicks" }
+            @if let Some(talk) = talk {
+                dl.facts {
+                    dt { "The conversation" } dd { (place_name(talk.place)) ", since " (clocks.when(talk.since)) }
+                    dt { "Last message or tap" } dd { @match talk.heard_at {
+                        Some(at) => (clocks.when(at)),
+                        None => "none since the conversation began",
+                    } }
+                    dt { "Links" } dd { @if talk.clicked { "one was opened" } @else { "none is known to be opened" } }
+                }
+                p.dim { "The last message or tap may belong to another conversation of the person. Earlier ones and the "
+                    "time of a click are not kept, nor what was written." }
+            } @else {
+                p.dim { "No conversation is kept for this send: the person has not had its message, the campaign asks for "
+                    "nothing afterwards, or it is over since 90 days. Taps and clicks are kept with conversations alone." }
+            }
+        }
+    }
+}
+
+fn place_name(place: &str) -> &str {
+    match place {
+        "answer" => "waits for an answer",
+        "follow" => "waits until the person follows the account",
+        "email" => "waits for an e-mail address",
+        "deliver" => "the person did all that was asked: the delivery is under way, or done",
+        "delivered" => "everything is delivered; follow-ups may come",
+        other => other,
     }
 }
 

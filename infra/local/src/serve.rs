@@ -22,6 +22,7 @@ use spillway_sqs::REGION;
 use tracing::warn;
 
 use crate::aws_json;
+use crate::cloudwatch::CloudWatch;
 use crate::comments::{COMMENTS_PATH, signed};
 use crate::inbox::INBOX_PATH;
 use crate::kms::Kms;
@@ -90,6 +91,8 @@ pub struct Addresses {
     pub kms_url: String,
     /// Secrets Manager, as far as Spillway needs it.
     pub secrets_manager_url: String,
+    /// CloudWatch, as far as Spillway needs it.
+    pub cloudwatch_url: String,
     /// For the handshake.
     pub verify_token: String,
     /// For signatures.
@@ -216,6 +219,9 @@ pub fn start<'a>(
         let (secrets_manager_url, listener) = listen(0).await?;
         let secrets = SecretsManager(stack.secrets.clone());
         tokio::spawn(aws_json::serve(secrets, listener, stack.stopped()));
+        let (cloudwatch_url, listener) = listen(0).await?;
+        let metrics = CloudWatch(stack.delivery_metrics.clone());
+        tokio::spawn(aws_json::serve(metrics, listener, stack.stopped()));
         let keeping = stack.clone();
         tokio::spawn(async move {
             let mut visits = tokio::time::interval(UPKEEP);
@@ -242,6 +248,7 @@ pub fn start<'a>(
             sqs_url: stack.sqs_url.clone(),
             kms_url,
             secrets_manager_url,
+            cloudwatch_url,
             verify_token: first(&stack.secrets.verify_tokens),
             app_secret: first(&stack.secrets.app_secrets),
             accounts: served_accounts,
@@ -369,6 +376,7 @@ impl Served {
             sqs_url,
             kms_url,
             secrets_manager_url,
+            cloudwatch_url,
             ..
         } = &self.addresses;
         [
@@ -391,6 +399,7 @@ impl Served {
             ("AWS_ENDPOINT_URL_SQS", sqs_url),
             ("AWS_ENDPOINT_URL_KMS", kms_url),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets_manager_url),
+            ("AWS_ENDPOINT_URL_CLOUDWATCH", cloudwatch_url),
         ]
         .map(|(name, value)| format!("{name}=\"{value}\"\n"))
         .concat()

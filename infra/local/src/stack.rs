@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::config::{Config, GRAPH_VERSION};
 use spillway_cloud::dead_letters::DeadLetters;
 use spillway_cloud::dynamo::Table;
+use spillway_cloud::emf::WriteLine;
 use spillway_cloud::links::StoredLinks;
 use spillway_cloud::schema;
 use spillway_cloud::secrets::{SecretSource, SecretStore, Secrets, SecretsError, process_number};
@@ -45,7 +46,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::busy::Busy;
-use crate::cloudwatch::LambdaMetrics;
+use crate::cloudwatch::{DeliveryMetrics, LambdaMetrics};
 use crate::event_bus::{EventBus, LEAD_BUS};
 use crate::fault_injector::FaultInjector;
 use crate::keys::LocalKeys;
@@ -145,6 +146,8 @@ pub struct Stack {
     pub poller_faults: FaultInjector,
     /// What Lambda counts of the functions.
     pub lambda_metrics: LambdaMetrics,
+    /// What the functions have counted of deliveries.
+    pub delivery_metrics: Arc<DeliveryMetrics>,
     /// Whether Secrets Manager gives nothing from now on.
     pub secret_gone: Arc<AtomicBool>,
     /// Where leads are told of.
@@ -204,6 +207,7 @@ struct Wire {
     processes: Mutex<u64>,
     secret_gone: Arc<AtomicBool>,
     event_bus: Arc<EventBus>,
+    delivery_metrics: Arc<DeliveryMetrics>,
     link_url: String,
     link_keys: LinkKeys,
     click_patience: Duration,
@@ -296,6 +300,8 @@ impl Stack {
                 clock.clone(),
                 process_number()?,
             )?;
+            let delivery_metrics = Arc::<DeliveryMetrics>::default();
+            let wiring = Wiring { counts: delivery_metrics.clone(), ..wiring };
             wiring.sample_keys.ensure().await?;
             let admin = Arc::new(wiring.admin());
             let deriver = Arc::new(wiring.deriver());
@@ -326,6 +332,7 @@ impl Stack {
                 processes: Mutex::new(root),
                 secret_gone: secret_gone.clone(),
                 event_bus: event_bus.clone(),
+                delivery_metrics: delivery_metrics.clone(),
                 link_url,
                 link_keys,
                 click_patience: match pace {
@@ -343,6 +350,7 @@ impl Stack {
                 faults,
                 poller_faults,
                 lambda_metrics: LambdaMetrics::default(),
+                delivery_metrics,
                 secret_gone,
                 event_bus,
                 loops: LoopDetection::default(),
@@ -451,7 +459,10 @@ impl Wire {
             (StoredLinks::new(self.link_url.clone(), link_keys()), link_keys());
         let secrets = SecretStore::new(Arc::new(secret), clock, wiring.meter.clone());
         let lead_bus: Arc<dyn LeadBus> = self.event_bus.clone();
-        let wiring = Wiring { links: Arc::new(links), lead_bus: Some(lead_bus), ..wiring };
+        let metrics = self.delivery_metrics.clone();
+        let write_metrics: WriteLine = Arc::new(move |line| metrics.take(line));
+        let wiring =
+            Wiring { links: Arc::new(links), lead_bus: Some(lead_bus), write_metrics, ..wiring };
         let wiring = (self.wrap)(wiring);
         Ok(Functions {
             webhook: Webhook::new(&wiring, secrets),

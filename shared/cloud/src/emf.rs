@@ -22,6 +22,9 @@ pub const STACK: &str = "Stack";
 /// The most values of one metric that a line may hold.
 const VALUES_MAX: usize = 100;
 
+/// Takes lines of metrics.
+pub type WriteLine = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Writes what invocations record.
 #[derive(Clone)]
 pub struct Metrics {
@@ -34,7 +37,7 @@ pub struct Metrics {
     /// The deployment's name.
     pub stack: String,
     /// Takes each line.
-    pub write: fn(&str),
+    pub write: WriteLine,
 }
 
 impl Metrics {

@@ -9,8 +9,9 @@
 //! | [`token`], [`sample_keys`] | account tokens at rest, what seals people's words |
 //! | [`meta`] | calls to Meta with an account's token, logins |
 //! | [`http`], [`server_date`], [`failure`] | how clients of AWS reach it, the check of this process's clock, what failed |
-//! | [`telemetry`], [`emf`] | logs, metrics |
+//! | [`telemetry`], [`emf`], [`cloudwatch`] | logs, metrics, what metrics have counted |
 
+pub mod cloudwatch;
 pub mod config;
 pub mod dead_letters;
 pub mod dynamo;

@@ -12,10 +12,12 @@ use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
 use spillway_service::admin::derived::Deriver;
 use spillway_service::admin::leads::LeadAdmin;
+use spillway_service::admin::listing::Listings;
 use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::outbound::OutboundAdmin;
 use spillway_service::admin::outcomes::OutcomeAdmin;
 use spillway_service::admin::overview::Overviews;
+use spillway_service::admin::reception::{Counts, NoCounts, Receptions};
 use spillway_service::admin::removal::Remover;
 use spillway_service::admin::sends::{Ledger, SendAdmin};
 use spillway_service::app::App;
@@ -44,13 +46,14 @@ use spillway_service::release::Release;
 use spillway_service::upkeep::Upkeeper;
 use tracing::warn;
 
+use crate::cloudwatch::CloudWatch;
 use crate::config::{Config, ConfigError};
 use crate::dynamo::{
     DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoConversations,
     DynamoCursors, DynamoDeletions, DynamoEchoWatches, DynamoJournal, DynamoLeads,
     DynamoMaintenance, DynamoMisses, DynamoRemoval, DynamoSends, DynamoTokens, Table,
 };
-use crate::emf::{self, Metrics};
+use crate::emf::{self, Metrics, WriteLine};
 use crate::http;
 use crate::lead_bus::EventBridge;
 use crate::links::StoredLinks;
@@ -138,7 +141,9 @@ pub struct Wiring {
     /// The deployment's name.
     pub stack: String,
     /// Takes the lines of metrics.
-    pub write_metrics: fn(&str),
+    pub write_metrics: WriteLine,
+    /// What the metrics have counted, for operators.
+    pub counts: Arc<dyn Counts>,
 }
 
 /// Why a function cannot start.
@@ -206,7 +211,12 @@ impl Environment {
             self.clock.clone(),
             process_number()?,
         )?;
-        Ok(Wiring { check, write_metrics: emf::to_stdout, ..wiring })
+        let counts = CloudWatch::new(&self.aws, None, &self.config.stack, self.clock.clone());
+        let counts: Arc<dyn Counts> = match counts {
+            Some(counts) => Arc::new(counts),
+            None => Arc::new(NoCounts),
+        };
+        Ok(Wiring { check, write_metrics: Arc::new(emf::to_stdout), counts, ..wiring })
     }
 
     /// The Meta app's secrets. Readings that fail are recorded with what `wiring` records.
@@ -317,7 +327,8 @@ impl Wiring {
             meter,
             entry_keys: config.entry_keys,
             stack: config.stack.clone(),
-            write_metrics: |_| (),
+            write_metrics: Arc::new(|_| ()),
+            counts: Arc::new(NoCounts),
         })
     }
 
@@ -586,11 +597,12 @@ impl Wiring {
                 budgets: self.budgets.clone(),
                 app: self.app.clone(),
                 cursors: self.cursors.clone(),
-                sends: self.sends.clone(),
+                listings: Listings::new(self.sends.clone(), &self.clock),
                 maintenance: self.maintenance.clone(),
                 tokens: self.tokens.clone(),
                 journal: self.journal.clone(),
             },
+            receptions: Receptions::new(self.counts.clone(), &self.clock),
             misses: MissAdmin { store: self.misses.clone(), opener: self.sample_keys.clone() },
             leads: LeadAdmin { store: self.leads.clone(), opener: self.sample_keys.clone() },
             outcomes: OutcomeAdmin {
@@ -618,7 +630,7 @@ impl Wiring {
             clock: self.clock.clone(),
             check: self.check.clone(),
             stack: self.stack.clone(),
-            write: self.write_metrics,
+            write: self.write_metrics.clone(),
         }
     }
 

@@ -101,6 +101,8 @@ pub fn forecast(
     coming.sort_by_key(|&index| sends[index].arrives);
     let mut coming = coming.into_iter().peekable();
     let mut slots = Slots::new(rules, budget, cursor, now, outstanding);
+    // The next slot of each class, until one is taken.
+    let mut peeked: BTreeMap<Class, Timestamp> = BTreeMap::new();
     let mut ready: BTreeMap<Class, BinaryHeap<Ready>> = BTreeMap::new();
     let mut result: Vec<Forecast> =
         sends.iter().map(|send| Forecast::Expired(send.deadline)).collect();
@@ -115,7 +117,13 @@ pub fn forecast(
         let first = ready.keys().next().map(|class| class.lane);
         let of_lane = ready.iter().filter(|(class, _)| Some(class.lane) == first);
         let soonest = of_lane
-            .map(|(&class, queue)| (slots.peek(class, at), Reverse(queue.peek()), class))
+            .map(|(&class, queue)| {
+                let slot = peeked.entry(class).or_insert_with(|| slots.peek(class, at));
+                if *slot < at {
+                    *slot = slots.peek(class, at);
+                }
+                (*slot, Reverse(queue.peek()), class)
+            })
             .min();
         let Some((slot, _, class)) = soonest else {
             match coming.peek() {
@@ -138,6 +146,7 @@ pub fn forecast(
         }
         if slot < sends[index.0].deadline {
             slots.take(class, slot);
+            peeked.clear();
             result[index.0] = Forecast::Sent(slot);
         } else if sends[index.0].order == Overflow::PublicReply {
             late.push(index.0);
@@ -197,6 +206,8 @@ impl PublicReplies<'_> {
 mod tests {
     use std::num::NonZeroU32;
     use std::time::Duration;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::profile::Profile;
@@ -325,6 +336,72 @@ mod tests {
         assert_eq!(forecasts[2], Forecast::Expired(slots[2]));
         let outlook = Outlook { seen_at: NOW, waiting: 3, late: 1, last: slots[1] };
         assert_eq!(Outlook::of(&forecasts, NOW), outlook);
+    }
+
+    /// The same without what makes it fast: one send after the other, each time from all of them.
+    fn plainly(rules: &Rules, sends: &[Expected]) -> Vec<Forecast> {
+        let mut slots = Slots::new(rules, &Budget::default(), &Cursor::default(), NOW, &[]);
+        let mut result: Vec<Forecast> =
+            sends.iter().map(|send| Forecast::Expired(send.deadline)).collect();
+        let mut left: Vec<usize> = (0..sends.len()).collect();
+        let mut at = NOW;
+        while let Some(first) = left.iter().map(|&index| sends[index].arrives).min() {
+            at = at.max(first);
+            let there = || left.iter().copied().filter(|&index| sends[index].arrives <= at);
+            let lane = there().map(|index| sends[index].class.lane).min();
+            let of_lane = there().filter(|&index| Some(sends[index].class.lane) == lane);
+            let next = of_lane.min_by_key(|&index| {
+                let send = &sends[index];
+                let ready = Ready { urgency: send.urgency(), index: Reverse(index) };
+                (slots.peek(send.class, at), Reverse(ready), send.class)
+            });
+            let Some(next) = next else { break };
+            let slot = slots.peek(sends[next].class, at);
+            let later = left.iter().map(|&index| sends[index].arrives).filter(|&to| to > at).min();
+            if let Some(later) = later.filter(|&later| later <= slot) {
+                at = later;
+                continue;
+            }
+            left.retain(|&index| index != next);
+            if slot < sends[next].deadline {
+                slots.take(sends[next].class, slot);
+                result[next] = Forecast::Sent(slot);
+            }
+        }
+        result
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_forecast_says_the_same_as_one_that_remembers_nothing(
+            drawn in prop::collection::vec((0usize..4, 0u64..20_000, 0u64..30_000, any::<bool>()), 1..60),
+            limit in 2u32..40,
+            is_careful in any::<bool>(),
+        ) {
+            const CLASSES: [Class; 4] =
+                [Class::PRIVATE_REPLY, Class::ANSWER, Class::LIVE_REPLY, Class::OUTBOUND];
+            let limit = Limit::Fixed(NonZeroU32::new(limit).unwrap());
+            let replies = [Action::PrivateReply, Action::LiveReply];
+            let quotas = vec![
+                Quota::new("all", &Action::ALL, Unit::Calls, secs(3600), limit),
+                Quota::new("replies", &replies, Unit::Calls, secs(600), limit),
+            ];
+            let own = Profile { quotas, spread: None, warm_up: None, ..Profile::careful() };
+            let profile = if is_careful { Profile::careful() } else { own };
+            let rules = Rules::new(profile, Terms::default()).unwrap();
+            let sends: Vec<Expected> = drawn
+                .into_iter()
+                .map(|(class, arrives, lasts, newest)| {
+                    let arrives = NOW + secs(arrives);
+                    let order =
+                        if newest { Overflow::NewestFirst } else { Overflow::OldestFirst };
+                    Expected { class: CLASSES[class], arrives, deadline: arrives + secs(lasts), order }
+                })
+                .collect();
+            prop_assert_eq!(of(&rules, &sends), plainly(&rules, &sends));
+        }
     }
 
     #[test]

@@ -99,6 +99,15 @@ pub struct Condition {
     pub next: Next,
 }
 
+impl Condition {
+    /// Whether nothing gets better before somebody does something.
+    pub fn needs_somebody(&self) -> bool {
+        let is_idle =
+            matches!(self.next, Next::Stopped | Next::Paused | Next::Campaign | Next::Login(_));
+        is_idle || self.state.is_grave()
+    }
+}
+
 /// Why an account is what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {

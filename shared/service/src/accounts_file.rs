@@ -22,7 +22,7 @@ mod tree;
 mod wording;
 
 use spillway_core::campaign::{Campaign, Period, Phase, Trigger};
-use spillway_core::conversation::{Then, Unless};
+use spillway_core::conversation::{Command, StopWords, Then, Unless};
 use spillway_core::id::AccountId;
 use spillway_core::message::Template;
 use spillway_core::once::{ONCE_FOR, OncePer};
@@ -39,7 +39,7 @@ use self::mistake::Mistakes;
 pub use self::mistake::{AccountsFileError, Mistake, Reason};
 use self::tree::Tree;
 pub use self::wording::is_invisible;
-use crate::conversation_settings::NewConversationSettings;
+use crate::conversation_settings::{ConversationSettings, NewConversationSettings};
 use crate::new_limits::NewLimits;
 
 /// An account to connect.
@@ -85,8 +85,8 @@ pub fn limit_notes<'a>(rules: impl IntoIterator<Item = &'a Rules>) -> Vec<String
     notes
 }
 
-/// Returns what may surprise the writers of these campaigns as of `now`: those that are over, and
-/// figures that have no effect.
+/// Returns what may surprise the writers of these campaigns as of `now`: those that are over, figures
+/// that have no effect, and keywords that no campaign sees.
 pub fn campaign_notes<'a>(
     accounts: impl IntoIterator<Item = &'a NewAccount>,
     now: Timestamp,
@@ -94,6 +94,8 @@ pub fn campaign_notes<'a>(
     let mut notes = Vec::new();
     for account in accounts {
         let zone = &account.rules.terms().time_zone;
+        let conversations = account.conversations.over(&ConversationSettings::default());
+        let words = &conversations.ready().stop_words;
         for campaign in &account.campaigns {
             let id = &campaign.id;
             let period = Period::new(campaign.starts.as_ref(), campaign.ends.as_ref(), zone);
@@ -102,6 +104,9 @@ pub fn campaign_notes<'a>(
                 notes.push(format!(
                     "campaign `{id}` is over since its `ends`, {ends}: it answers nothing"
                 ));
+            }
+            if let Some(note) = ends_everything(campaign, words) {
+                notes.push(note);
             }
             let counts = |trigger: &Trigger| campaign.once(*trigger).per != OncePer::Comment;
             let waits_for_click = |then: &Then| {
@@ -114,7 +119,8 @@ pub fn campaign_notes<'a>(
                      `{{link:https://example.com/guide}}` in its messages"
                 ));
             }
-            if campaign.once_for != ONCE_FOR && !campaign.on.iter().any(counts) {
+            let is_once = campaign.once_per == Some(OncePer::Campaign);
+            if campaign.once_for != ONCE_FOR && !is_once && !campaign.on.iter().any(counts) {
                 notes.push(format!(
                     "campaign `{id}`: `once_for` has no effect, since each event is answered: write \
                      `once_per = \"campaign\"` for one DM in that time, or remove it"
@@ -123,6 +129,26 @@ pub fn campaign_notes<'a>(
         }
     }
     notes
+}
+
+/// Says which keyword a campaign never sees in a message, because it is a word by which people end
+/// or restart everything.
+fn ends_everything(campaign: &Campaign, words: &StopWords) -> Option<String> {
+    let is_told = |trigger: &&Trigger| matches!(trigger, Trigger::Message | Trigger::StoryReply);
+    let trigger = campaign.on.iter().find(is_told)?;
+    let mut keywords = campaign.keywords.iter();
+    let (keyword, command) =
+        keywords.find_map(|keyword| Some((keyword, words.command(keyword)?)))?;
+    let effect = match command {
+        Command::Stop => "ends everything for the person, until they write START",
+        Command::Start => "restarts everything for a person who wrote STOP",
+    };
+    Some(format!(
+        "campaign `{}`: a {} «{keyword}» {effect}, and the campaign never answers it: choose another \
+         keyword",
+        campaign.id,
+        trigger.noun()
+    ))
 }
 
 impl NewAccount {

@@ -7,10 +7,12 @@ use spillway_service::account_cache::AccountCache;
 use spillway_service::admin::Admin;
 use spillway_service::admin::accounts::AccountAdmin;
 use spillway_service::admin::leads::LeadAdmin;
+use spillway_service::admin::listing::Listings;
 use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::outbound::OutboundAdmin;
 use spillway_service::admin::outcomes::OutcomeAdmin;
 use spillway_service::admin::overview::Overviews;
+use spillway_service::admin::reception::{NoCounts, Receptions};
 use spillway_service::admin::removal::Remover;
 use spillway_service::admin::sends::SendAdmin;
 use spillway_service::app::App;
@@ -248,7 +250,7 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                     backlogs: ports.clone(),
                     journal: ports.clone(),
                     ids,
-                    clock,
+                    clock: clock.clone(),
                     check: host.check.clone(),
                 },
                 overviews: Overviews {
@@ -256,11 +258,12 @@ fn wire(host: &Arc<Host>, function: Function, sabotage: Sabotage, process: u64) 
                     budgets,
                     app: ports.clone(),
                     cursors,
-                    sends,
+                    listings: Listings::new(sends, &clock),
                     maintenance: ports.clone(),
                     tokens: ports.clone(),
                     journal: ports.clone(),
                 },
+                receptions: Receptions::new(Arc::new(NoCounts), &clock),
                 misses: MissAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
                 leads: LeadAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
                 outcomes: OutcomeAdmin {

@@ -1,12 +1,16 @@
-//! Lists of people as CSV: a header that names the column `person`, and an id in each row.
+//! Lists of people as CSV: a header that names the column `person`, and an id in each row. Columns are
+//! divided by commas, by semicolons or by tabs, as spreadsheets of different countries write them.
 
-use csv::{Position, ReaderBuilder, StringRecord};
+use csv::{Position, Reader, ReaderBuilder, StringRecord};
 use spillway_core::id::RecipientId;
 
 use crate::arguments;
 
 /// The column with the ids.
 const COLUMN: &str = "person";
+
+/// What may divide the columns. The header tells: the ids of people hold none of these.
+const DIVIDERS: [u8; 3] = [b',', b';', b'\t'];
 
 /// A row of a list.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +31,13 @@ pub(super) type Mistake = (usize, String);
 pub(super) fn parse(text: &str) -> Result<Vec<Row>, Vec<Mistake>> {
     // Spreadsheets begin a file with it.
     let text = text.trim_start_matches('\u{feff}');
-    let mut reader = ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    if text.trim().is_empty() {
+        return Err(vec![(
+            1,
+            format!("the list is empty: write a line with `{COLUMN}`, and an id below it"),
+        )]);
+    }
+    let mut reader = reader(text);
     let heads = reader.headers().map_err(|error| vec![(1, error.to_string())])?;
     let at = column(heads).map_err(|reason| vec![(1, reason)])?;
     let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
@@ -53,17 +63,31 @@ pub(super) fn parse(text: &str) -> Result<Vec<Row>, Vec<Mistake>> {
     if mistakes.is_empty() { Ok(rows) } else { Err(mistakes) }
 }
 
+/// Reads by the divider with which the header names the column; by commas if none does.
+fn reader(text: &str) -> Reader<&[u8]> {
+    let by = |divider| {
+        let mut reader = ReaderBuilder::new();
+        reader.flexible(true).delimiter(divider).from_reader(text.as_bytes())
+    };
+    let names_it =
+        |&divider: &u8| by(divider).headers().is_ok_and(|heads| heads.iter().any(is_column));
+    by(DIVIDERS.into_iter().find(names_it).unwrap_or(DIVIDERS[0]))
+}
+
+/// Whether a head names the column with the ids.
+fn is_column(head: &str) -> bool {
+    head.trim().eq_ignore_ascii_case(COLUMN)
+}
+
 /// Finds the column with the ids.
 fn column(heads: &StringRecord) -> Result<usize, String> {
-    let is_it = |head: &str| head.trim().eq_ignore_ascii_case(COLUMN);
     let found: Vec<usize> =
-        (0..heads.len()).filter(|&at| heads.get(at).is_some_and(is_it)).collect();
+        (0..heads.len()).filter(|&at| heads.get(at).is_some_and(is_column)).collect();
     match found[..] {
         [at] => Ok(at),
-        [] if heads.iter().any(|head| head.contains([';', '\t'])) => {
-            Err("the columns are not divided by commas: save the file as CSV with commas".into())
-        }
-        [] => Err(format!("no column is called `{COLUMN}`: the first line names the columns")),
+        [] => Err(format!(
+            "no column is called `{COLUMN}`: the first line names the columns, divided by commas, semicolons or tabs"
+        )),
         _ => Err(format!("{} columns are called `{COLUMN}`: leave one", found.len())),
     }
 }
@@ -92,6 +116,21 @@ mod tests {
     }
 
     #[test]
+    fn the_header_tells_what_divides_the_columns() {
+        for text in [
+            "name;person\r\n\"Ana; of Berlin\";526\r\nBen, too;527\r\n",
+            "name\tperson\nAna\t526\nBen;1\t527\n",
+            "\"name, all\";person\nAna;526\nBen;527\n",
+            "\"last; first\",person\nAna,526\n\"B;en\",527\n",
+            "person\n526\n527\n",
+        ] {
+            let rows = parse(text).unwrap();
+            let told: Vec<_> = rows.iter().map(|row| (row.line, row.person.as_str())).collect();
+            assert_eq!(told, [(2, "526"), (3, "527")], "{text}");
+        }
+    }
+
+    #[test]
     fn every_mistake_is_told_with_its_line() {
         let text = "name,person\nAna,@ana\nBen\nCem,528\nDan,5.26E+15\nEve, \n";
         let mistakes = parse(text).unwrap_err();
@@ -101,9 +140,12 @@ mod tests {
         assert!(mistakes[1].1.contains("has no `person`"), "{mistakes:?}");
         assert!(mistakes[2].1.contains("has rounded it"), "{mistakes:?}");
         for (text, said) in [
-            ("", "no column is called `person`"),
+            ("", "the list is empty"),
+            ("\u{feff}\r\n\n", "the list is empty"),
             ("id\n526\n", "no column is called `person`"),
-            ("name;person\nAna;526\n", "not divided by commas"),
+            ("name;id\nAna;526\n", "divided by commas, semicolons or tabs"),
+            ("name|person\nAna|526\n", "no column is called `person`"),
+            ("name;person;person\nAna;1;2\n", "2 columns are called"),
             ("person,person\n1,2\n", "2 columns are called"),
             ("person\n", "the list is empty"),
         ] {

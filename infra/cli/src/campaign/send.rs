@@ -32,7 +32,7 @@ Examples:
   spillway campaign send guide --to people.csv --run december
   spillway lead export 17841400000000001 | spillway campaign send guide --to - --yes
 
-The list is CSV. Its first line names the columns; `person` has the ids that webhooks carry (`from.id`), and the
+The list is CSV, with commas, semicolons or tabs. Its first line names the columns; `person` has the ids that webhooks carry (`from.id`), and the
 other columns are ignored. A list with mistakes is refused as a whole, with every line and reason (exit code 4).
 A person who is listed twice gets one message.
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 use spillway_core::id::AccountId;
 use spillway_service::admin::Several;
 use spillway_service::admin::overview::Overview;
+use spillway_service::admin::reception::ReceptionView;
 use spillway_service::admin::status::StatusView;
 use spillway_service::port::MaintenanceRecords;
 
@@ -77,7 +78,8 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
         None => None,
     };
     let status = StatusView::of(&overviews, now);
-    let seen = Seen { status, dead_letters, schedule_dead_letters };
+    let reception = deployment.admin.receptions.look().await;
+    let seen = Seen { status, dead_letters, schedule_dead_letters, reception };
     output.print(&seen, || {
         let accounts = match (only, &overviews.read[..]) {
             (Some(_), [overview]) => text::one(overview, now, output),
@@ -86,7 +88,8 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
         };
         let of_schedules = seen.schedule_dead_letters.as_ref();
         let of_schedules = of_schedules.map(|found| text_of_schedules(found, now));
-        accounts + &seen.dead_letters.text(now) + &of_schedules.unwrap_or_default()
+        let reception = format!("\ndeliveries: {}\n", seen.reception.told(now));
+        accounts + &reception + &seen.dead_letters.text(now) + &of_schedules.unwrap_or_default()
     })?;
     Ok(Unread::check(overviews.unreadable)?)
 }
@@ -99,6 +102,7 @@ struct Seen {
     dead_letters: DeadLettersView,
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule_dead_letters: Option<DeadLettersView>,
+    reception: ReceptionView,
 }
 
 /// The accounts to look at: all, or `only` that one.

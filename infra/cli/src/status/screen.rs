@@ -63,11 +63,12 @@ fn unread(unreadable: Vec<Unreadable>) -> Option<String> {
     Unread::check(unreadable).err().map(|unread| unread.to_string())
 }
 
-fn colour(state: State) -> Color {
-    match state {
-        State::Healthy => Color::Green,
-        state if state.is_grave() => Color::Red,
-        _ => Color::Yellow,
+/// Red is only where somebody has to do something.
+fn colour(state: State, needs_somebody: bool) -> Color {
+    match (state, needs_somebody) {
+        (State::Healthy, false) => Color::Green,
+        (State::Healthy, true) | (_, false) => Color::Yellow,
+        (_, true) => Color::Red,
     }
 }
 
@@ -110,7 +111,7 @@ fn draw_list(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
         screen.overviews.iter().map(|overview| text::cells(overview, screen.now)).collect();
     let columns = columns_in(&cells, block.inner(area).width.into());
     let rows = screen.overviews.iter().zip(&cells).map(|(overview, cells)| {
-        let style = Style::new().fg(colour(overview.state()));
+        let style = Style::new().fg(colour(overview.state(), overview.needs_somebody()));
         let cells = columns.iter().map(|&(column, width)| middle(&cells[column], width));
         Row::new(cells).style(style)
     });
@@ -166,7 +167,10 @@ fn draw_one(frame: &mut Frame<'_>, overview: &Overview, now: Timestamp, area: Re
     let [quotas, hours] =
         Layout::horizontal([Constraint::Length(44), Constraint::Min(20)]).areas(below);
     let conditions = overview.conditions.iter().map(|condition| {
-        let state = Span::styled(condition.state.to_string(), colour(condition.state));
+        let state = Span::styled(
+            condition.state.to_string(),
+            colour(condition.state, condition.needs_somebody()),
+        );
         Line::from(vec![
             state,
             Span::raw(format!(": {}", text::told(condition, &overview.account, &times))),
@@ -199,15 +203,10 @@ fn draw_quotas(frame: &mut Frame<'_>, overview: &Overview, area: Rect) {
     let columns = Layout::horizontal([Constraint::Length(longest), Constraint::Min(0)]).spacing(1);
     let rows = Layout::vertical(vec![Constraint::Length(1); overview.headroom.len()]).split(inner);
     for ((headroom, label), &line) in overview.headroom.iter().zip(labels).zip(rows.iter()) {
-        let style = match headroom.percent() {
-            0..=4 => Style::new().fg(Color::Red),
-            5..=24 => Style::new().fg(Color::Yellow),
-            _ => Style::new().fg(Color::Cyan),
-        };
         let [beside, bar] = columns.areas(line);
         frame.render_widget(Line::raw(middle(&label, longest.into())), beside);
         let full = text::bar(headroom, bar.width.into());
-        frame.render_widget(Line::styled(full, style), bar);
+        frame.render_widget(Line::styled(full, Color::Cyan), bar);
     }
 }
 
@@ -327,6 +326,21 @@ mod tests {
     #[test]
     fn the_view_shows_all_accounts_and_the_selected_one() {
         insta::assert_snapshot!("view", drawn(&screen()));
+    }
+
+    #[test]
+    fn red_is_only_where_somebody_has_to_act() {
+        let has_red = |condition: Condition| {
+            let mut screen = screen();
+            screen.overviews = vec![overview("1784", condition)];
+            let mut terminal = Terminal::new(TestBackend::new(140, 30)).unwrap();
+            terminal.draw(|frame| draw(frame, &screen)).unwrap();
+            terminal.backend().buffer().content().iter().any(|cell| cell.fg == Color::Red)
+        };
+        let of = |state, why, next| Condition { state, since: None, why, next };
+        let [held, healthy] = [0, 1].map(|nth| screen().overviews[nth].conditions[0].clone());
+        let by_hand = of(State::Held, Why::ByHand(None), Next::Stopped);
+        assert_eq!([healthy, held, by_hand].map(has_red), [false, false, true]);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) fn all(overviews: &[Overview], now: Timestamp, output: Output) -> Str
                 continue;
             }
             let sentence = told(condition, &overview.account, &times(overview, now));
-            let state = said(condition.state);
+            let state = said(condition);
             sentences += &output.wrapped(0, &format!("{}: {state}: {sentence}", overview.account));
         }
         if overview.calls.is_alarming() {
@@ -93,13 +93,14 @@ pub(super) fn server_errors(overview: &Overview, times: &Times) -> String {
     )
 }
 
-fn said(state: State) -> String {
-    let colour = match state {
-        State::Healthy => Paint::Good,
-        state if state.is_grave() => Paint::Bad,
-        _ => Paint::Warn,
+/// The state of a condition, red where somebody has to do something.
+fn said(condition: &Condition) -> String {
+    let colour = match (condition.state, condition.needs_somebody()) {
+        (State::Healthy, false) => Paint::Good,
+        (State::Healthy, true) | (_, false) => Paint::Warn,
+        (_, true) => Paint::Bad,
     };
-    paint(colour, &state.to_string())
+    paint(colour, &condition.state.to_string())
 }
 
 /// Why, since when, and what is next.
@@ -151,7 +152,7 @@ pub(super) fn one(overview: &Overview, now: Timestamp, output: Output) -> String
     let _ = writeln!(out, "{account}  tier {}, profile {profile}", u8::from(*tier));
     for condition in &overview.conditions {
         let sentence = told(condition, account, &times);
-        out += &output.wrapped(2, &format!("{}: {sentence}", said(condition.state)));
+        out += &output.wrapped(2, &format!("{}: {sentence}", said(condition)));
     }
     for (campaign, period, phase) in &overview.outside {
         let told = match phase {

@@ -77,6 +77,9 @@ async fn its_pages_are_json_in_the_forms_of_the_tool() {
         assert_eq!(answer.status(), 200, "{path}");
         assert_documented(command, &answer.json().await.unwrap());
     }
+    // Metrics come by the local stack's CloudWatch, asked as AWS's is.
+    let status = stand.json(&["status"]).await;
+    assert!(status["reception"]["deliveries"].as_u64() >= Some(1), "{status}");
     let shown = console.asks(&format!("{account}/sends/{key}"), "application/json").await;
     let shown: Value = shown.json().await.unwrap();
     assert_eq!(shown, stand.json(&["send", "show", send]).await, "both say the same");

@@ -16,10 +16,12 @@ use spillway_cloud::wiring::Wiring;
 use spillway_console::Shown;
 use spillway_core::id::{CommentId, OnceKey, SendId};
 use spillway_core::send::{Address, CampaignStep, Class, Content, PendingSend, REPLY_WINDOW};
+use spillway_core::time::Timestamp;
 use spillway_local::serve::{self, ServeOptions, Served};
 use spillway_local::setup::QuotaOptions;
 use spillway_local::stack::Stack;
 use spillway_local::story::{Story, StoryOptions};
+use spillway_service::admin::reception::Counts as _;
 use spillway_service::outbox_batch::OutboxBatch;
 
 use crate::cli::{Serving, program};
@@ -435,6 +437,31 @@ async fn outcomes_are_counted_and_files_compared() {
     assert!(unknown.contains("line 1: account 17841400000000999 is not connected"), "{unknown}");
     let campaigns = browser.json(&format!("{account}/campaigns")).await;
     assert_ne!(campaigns["campaigns"][0]["keywords"][0], "gift", "nothing was applied");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whether_instagram_reached_us_is_told_to_the_minute() {
+    let browser = browser().await;
+    browser.comment("viewer.1").await;
+    let forged = browser.http.post(&browser.served().addresses.webhook_url);
+    let forged =
+        forged.header("x-hub-signature-256", "sha256=00").body("forged").send().await.unwrap();
+    assert_eq!(forged.status(), StatusCode::UNAUTHORIZED);
+    let counts = &browser.served().stack.delivery_metrics;
+    let until = Timestamp::NEVER;
+    while counts.by_minute(Timestamp::EPOCH, until).await.unwrap().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let reception = browser.json("/").await["reception"].clone();
+    assert_eq!((&reception["deliveries"], &reception["bad_signatures"]), (&1.into(), &1.into()));
+    let minute = reception["last_at"].as_str().unwrap_or_else(|| panic!("{reception}"));
+    assert!(minute.ends_with(":00Z") || minute.ends_with(":00.000Z"), "{minute}");
+    let page = browser.page("/").await.text;
+    for said in
+        ["Did Instagram reach us?", "1 delivery in 3 hours", "1 refused for their signature"]
+    {
+        assert!(page.contains(said), "{said} is missing:\n{page}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -42,11 +42,12 @@ pub struct Campaign {
         schemars(with = "String", length(min = 1, max = 64), regex(pattern = r"^[^\s-](.*\S)?$"))
     )]
     pub id: CampaignId,
-    /// What it answers. «Comment» below means any of these.
+    /// What it answers. «Comment» below means any of these. With none, only `spillway campaign send`
+    /// begins it, and it has no keywords.
     #[serde(default = "on", skip_serializing_if = "is_on")]
     #[cfg_attr(
         feature = "schema",
-        schemars(with = "Vec<Trigger>", length(min = 1), transform = different)
+        schemars(with = "Vec<Trigger>", transform = different)
     )]
     pub on: Vec<Trigger>,
     /// The comment must contain one of these. If left out, every comment matches.
@@ -245,8 +246,11 @@ pub enum CampaignError {
     #[error("campaign `{0}`: `once_for` is from 1d to 400d")]
     OnceFor(CampaignId),
     /// Nothing that starts it.
-    #[error("campaign `{0}` answers nothing: name a trigger in `on`, or leave `on` out")]
-    NoTrigger(CampaignId),
+    #[error(
+        "campaign `{0}` has `{1}` and answers nothing: name a trigger in `on`, or leave `on` out; without \
+         `{1}`, `on = []` means that only `spillway campaign send` begins it"
+    )]
+    NoTrigger(CampaignId, &'static str),
     /// A trigger that is listed twice.
     #[error("campaign `{0}` has `{1}` twice in `on`: remove one")]
     SameTrigger(CampaignId, Trigger),
@@ -414,6 +418,11 @@ impl Campaign {
     /// Whether it answers this.
     pub fn is_on(&self, trigger: Trigger) -> bool {
         self.on.contains(&trigger)
+    }
+
+    /// Whether it answers nothing by itself: only `spillway campaign send` begins it.
+    pub fn is_by_hand(&self) -> bool {
+        self.on.is_empty()
     }
 
     /// Returns a keyword that both campaigns have for the same trigger, on the same media at the same

@@ -103,8 +103,15 @@ impl Campaign {
         let id = || self.id.clone();
         let mut faults = Vec::new();
         let mut fault = |field, item, error| faults.push(TriggerFault { field, item, error });
-        if self.on.is_empty() {
-            fault("on", None, CampaignError::NoTrigger(id()));
+        if self.is_by_hand() {
+            let choosing = [
+                ("keywords", self.keywords.is_empty()),
+                ("except", self.except.is_empty()),
+                ("media", self.media.is_empty() || self.is_for_next_post()),
+            ];
+            if let Some(&(field, _)) = choosing.iter().find(|(_, is_empty)| !is_empty) {
+                fault("on", None, CampaignError::NoTrigger(id(), field));
+            }
         }
         for (at, &trigger) in self.on.iter().enumerate() {
             if self.on[..at].contains(&trigger) {
@@ -137,7 +144,8 @@ impl Campaign {
             }
         }
         // The webhook of a message names nobody, and a profile is read with their consent only.
-        if let Some(&trigger) = self.on.iter().find(|trigger| !trigger.is_comment()) {
+        let nameless = self.on.iter().copied().find(|trigger| !trigger.is_comment());
+        if let Some(trigger) = nameless.or(self.is_by_hand().then_some(Trigger::Message)) {
             let texts = self.messages.iter().enumerate();
             for (at, _) in texts.filter(|(_, text)| text.needs_name()) {
                 fault("messages", Some(at), CampaignError::Nameless(id(), trigger));
@@ -171,7 +179,16 @@ mod tests {
             faults.into_iter().map(|fault| (fault.field, fault.item)).collect()
         };
         assert_eq!(faults(json!({})), []);
-        assert_eq!(faults(json!({ "on": [] })), [("on", None)]);
+        assert_eq!(faults(json!({ "on": [] })), [], "only `campaign send` begins it");
+        for choosing in ["keywords", "except", "media"] {
+            assert_eq!(faults(json!({ "on": [], choosing: ["1"] })), [("on", None)], "{choosing}");
+        }
+        let public = json!({ "on": [], "media": "next", "public_replies": ["Sent"] });
+        assert_eq!(faults(public), [("media", None), ("public_replies", None)]);
+        assert_eq!(
+            faults(json!({ "on": [], "messages": ["Hi {username}"] })),
+            [("messages", Some(0))]
+        );
         assert_eq!(faults(json!({ "on": ["message", "message"] })), [("on", Some(1))]);
         let all = Trigger::ALL.map(Trigger::as_str);
         assert_eq!(faults(json!({ "on": all })), []);

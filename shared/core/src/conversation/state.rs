@@ -127,6 +127,20 @@ pub(super) enum Place {
     Ended,
 }
 
+impl Place {
+    /// The word for it, for operators.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Follow => "follow",
+            Self::Email => "email",
+            Self::Deliver(_) => "deliver",
+            Self::Delivered => "delivered",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// What is left to do of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Left {
@@ -150,6 +164,10 @@ pub struct Progress<'a> {
     pub has_passed_gate: bool,
     /// Whether they have opened one of its tracked links.
     pub has_clicked: bool,
+    /// Where it is, in a word.
+    pub place: &'static str,
+    /// Since when it is there.
+    pub since: Timestamp,
 }
 
 /// A follow-up that is still to come.
@@ -215,6 +233,11 @@ impl Run {
 }
 
 impl State {
+    /// The person's latest message or tap.
+    pub fn heard_at(&self) -> Option<Timestamp> {
+        self.last_inbound
+    }
+
     /// The instant from which nothing may be sent, unless the person writes again; `None` where they
     /// have never written.
     pub fn closes_at(&self) -> Option<Timestamp> {
@@ -306,6 +329,8 @@ impl State {
             has_answered: run.place > Place::Answer,
             has_passed_gate: run.place > Place::Follow,
             has_clicked: run.has_clicked,
+            place: run.place.as_str(),
+            since: run.since,
         })
     }
 

@@ -1,4 +1,5 @@
-//! URLs, e-mail addresses and user names within a comment. A keyword never matches a part of one.
+//! URLs, e-mail addresses and mentions within a comment. A keyword never matches a part of one: who
+//! mentions `@guide` does not ask for a guide.
 
 use std::ops::Range;
 
@@ -7,7 +8,7 @@ use linkify::{LinkFinder, LinkKind};
 /// The top-level domains of the root zone in October 2026 that are ASCII, sorted.
 const TOP_LEVEL_DOMAINS: &str = include_str!("top_level_domains.txt");
 
-/// Finds the addresses in a text, first to last. A user name comes without its `@`.
+/// Finds the addresses in a text, first to last. A mention comes with its `@`.
 pub(super) fn addresses(text: &str) -> Vec<Range<usize>> {
     let has_link = text.contains('.') || text.contains(':');
     let has_name = text.contains('@');
@@ -48,7 +49,7 @@ fn is_url(text: &str) -> bool {
     TOP_LEVEL_DOMAINS.lines().any(|known| known.eq_ignore_ascii_case(domain))
 }
 
-/// Finds the user names that are mentioned with `@`.
+/// Finds the user names that are mentioned with `@`, which is in the range.
 fn user_names(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     text.match_indices('@').filter_map(|(at, _)| {
         if text[..at].ends_with(char::is_alphanumeric) {
@@ -58,7 +59,7 @@ fn user_names(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
         let name = &after[..after.find(|c| !is_name(c)).unwrap_or(after.len())];
         let name = name.trim_end_matches(['.', '_']);
-        (!name.is_empty()).then(|| at + 1..at + 1 + name.len())
+        (!name.is_empty()).then(|| at..at + 1 + name.len())
     })
 }
 
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn mail_and_names() {
-        assert_eq!(found("link@example.com or @free.guide_."), ["link@example.com", "free.guide"]);
+        assert_eq!(found("link@example.com or @free.guide_."), ["link@example.com", "@free.guide"]);
         assert!(found("@ me").is_empty());
     }
 

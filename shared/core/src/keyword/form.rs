@@ -74,7 +74,12 @@ impl Form {
                 Kind::Apostrophe | Kind::Punctuation => (true, detail == Detail::Punctuation),
                 Kind::Space => (true, false),
             };
-            if is_seen {
+            let mention = piece.strip_prefix('@').filter(|_| kind == Kind::Address);
+            if let Some(name) = mention.filter(|_| detail == Detail::Punctuation) {
+                // Where signs count, `@` is one.
+                form.push("@", is_apart, false);
+                form.push(name, true, false);
+            } else if is_seen {
                 form.push(piece, is_apart || is_sign, kind == Kind::Word);
             }
             is_apart = is_sign || is_apart && !is_seen;

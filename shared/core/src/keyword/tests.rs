@@ -302,7 +302,14 @@ fn an_address_is_a_whole() {
             ("me@link.com", "link", false),
             ("@free.guide", "guide", false),
             ("＠free.guide", "guide", false),
-            ("@link", "link", true),
+            ("@link", "link", false),
+            ("hey @link.", "link", false),
+            ("@link, the link please", "link", true),
+            ("@link", "@link", true),
+            ("@links", "@link", false),
+            ("@ana", "@", true),
+            ("#link", "link", true),
+            ("@ana #link", "link", true),
             ("see Example.com/Guide", "example.com/guide", true),
         ] {
             assert_eq!(has(comment, keyword, matching), want, "{keyword} in {comment}");
@@ -339,6 +346,7 @@ fn what_a_campaign_lets_pass() {
     assert!(!nearly("send giude", "guide", Tolerance::Plurals));
     assert!(!nearly("O8", "08", Tolerance::Typos));
     assert!(!nearly("https://example.com/guides", "guide", Tolerance::Plurals));
+    assert!(!nearly("@guide", "guide", Tolerance::Typos));
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl MatchView {
         }
         // What takes everything of another kind is near to a person who asks, if nothing else is.
         let takes_others = || {
-            let mut all = campaigns.iter();
+            let mut all = campaigns.iter().filter(|one| !one.is_by_hand());
             let takes = all.find(|one| one.keywords.is_empty() && !one.is_on(candidate.trigger));
             takes.map(|campaign| (campaign, Near::But(But::OtherTrigger)))
         };

@@ -12,12 +12,14 @@
 //! | [`matching`] | tells which campaign would answer a comment, and why |
 //! | [`derived`] | tells why a comment got nothing for which no send is recorded |
 //! | [`sends`], [`send_view`], [`wait`] | finds, cancels, retries and forgets sends, shows them and why they wait |
+//! | [`talk`] | shows what is kept of the conversation of a send |
 //! | [`dead_letters`] | moves dead letters back, or drops them |
 //! | [`outbound`] | sends a campaign to a list of people |
 //! | [`leads`] | opens the e-mail addresses that people gave |
 //! | [`misses`] | shows which comments matched nothing, and why |
 //! | [`outcomes`] | counts what became of the sends of campaigns, and how far people came |
-//! | [`overview`], [`status`], [`events`] | shows what accounts are doing, and what happened |
+//! | [`overview`], [`listing`], [`status`], [`events`] | shows what accounts are doing, and what happened |
+//! | [`reception`] | tells whether Instagram reaches the deployment |
 //! | [`forecast`] | plans a viral day |
 //! | [`told`] | tells times and numbers to people |
 
@@ -30,18 +32,21 @@ pub mod events;
 pub mod forecast;
 pub(crate) mod instant;
 pub mod leads;
+pub mod listing;
 pub mod matching;
 pub mod misses;
 pub mod outbound;
 pub mod outcomes;
 pub mod overview;
 pub mod plan;
+pub mod reception;
 mod refusal;
 pub mod removal;
 pub mod send_view;
 pub mod sends;
 mod several;
 pub mod status;
+pub mod talk;
 pub mod told;
 pub mod wait;
 
@@ -57,6 +62,7 @@ use self::misses::MissAdmin;
 use self::outbound::OutboundAdmin;
 use self::outcomes::OutcomeAdmin;
 use self::overview::Overviews;
+use self::reception::Receptions;
 pub use self::refusal::RefusalView;
 use self::sends::SendAdmin;
 pub use self::several::{Several, UNREADABLE, Unreadable};
@@ -72,6 +78,8 @@ pub struct Admin {
     pub outbound: OutboundAdmin,
     /// What accounts are doing.
     pub overviews: Overviews,
+    /// Whether Instagram reaches the deployment.
+    pub receptions: Receptions,
     /// Comments that matched nothing.
     pub misses: MissAdmin,
     /// E-mail addresses that people gave.

@@ -11,35 +11,29 @@ use spillway_core::active_hours::Zone;
 use spillway_core::answers::Tally;
 use spillway_core::app::AppBudget;
 use spillway_core::budget::Budget;
-use spillway_core::campaign::{Campaigns, Overflow, Period, Phase};
+use spillway_core::campaign::{Campaigns, Period, Phase};
 use spillway_core::forecast::{Expected, Forecast, Outlook, forecast};
-use spillway_core::id::{AccountId, CampaignId, OnceKey, SendId};
+use spillway_core::id::{AccountId, CampaignId};
 use spillway_core::journal::{Event, JournalEntry};
 use spillway_core::load::{ByHour, Headroom, planned_by_hour};
 use spillway_core::meta_error::LastRefusal;
 use spillway_core::pace::Cursor;
 use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
-use spillway_core::send::{Class, Lane, PendingSend, Stage};
+use spillway_core::send::{Lane, PendingSend, Stage};
 use spillway_core::status::{Condition, Facts, State};
 use spillway_core::time::Timestamp;
 use spillway_core::upkeep::{TokenLife, Upkeep};
 
+pub use super::listing::Extent;
+use super::listing::{Freshness, Listed, Listing, Listings};
 use super::wait::Wait;
 use super::{AdminError, Several};
 use crate::account::Account;
-use crate::outbox_batch::Slot;
-use crate::outbox_key::OutboxKey;
 use crate::port::{
     Accounts, AppBudgets, Budgets, Cursors, Journal, KeptToken, MaintenanceRecord,
-    MaintenanceRecords, Read, Sends, StoreError, Tokens,
+    MaintenanceRecords, StoreError, Tokens,
 };
-
-/// Pending sends that are read at most: a look must not cost more than what is looked at.
-const WAITING_MAX: usize = 20_000;
-
-/// Batches read at a time.
-const BATCHES: usize = 200;
 
 /// How old a refusal may be that is shown.
 const REFUSAL_SHOWN: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -60,8 +54,8 @@ pub struct Overviews {
     pub app: Arc<dyn AppBudgets>,
     /// Their cursors.
     pub cursors: Arc<dyn Cursors>,
-    /// Their sends.
-    pub sends: Arc<dyn Sends>,
+    /// What waits of them.
+    pub listings: Listings,
     /// What upkeep knows of them.
     pub maintenance: Arc<dyn MaintenanceRecords>,
     /// Their tokens' lives.
@@ -70,7 +64,7 @@ pub struct Overviews {
     pub journal: Arc<dyn Journal>,
 }
 
-/// What is to be seen of an account.
+/// What is to be seen of an account. Where thousands wait, what waits may be half a minute old.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Overview {
     /// Which account.
@@ -149,16 +143,6 @@ pub struct LaneBacklog {
     pub parked: u32,
 }
 
-/// Whether all that waits was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Extent {
-    /// It was.
-    #[default]
-    All,
-    /// There is more.
-    First,
-}
-
 impl Backlog {
     /// All DMs that were read. Public replies are counted apart.
     pub fn total(&self) -> u32 {
@@ -181,6 +165,11 @@ impl Overview {
     /// The gravest condition.
     pub fn worst(&self) -> Option<&Condition> {
         self.conditions.first()
+    }
+
+    /// Whether nothing gets better before somebody does something.
+    pub fn needs_somebody(&self) -> bool {
+        self.conditions.iter().any(Condition::needs_somebody)
     }
 
     /// The state that the gravest condition puts it in.
@@ -230,8 +219,8 @@ impl Overviews {
     /// # Errors
     /// Fails if the store does not answer.
     pub async fn of(&self, id: &AccountId, now: Timestamp) -> Result<Option<Overview>, StoreError> {
-        let Some(seen) = self.look(id, now).await? else { return Ok(None) };
-        let Seen { account, budget, token, last_seen, extent, .. } = &seen;
+        let Some(seen) = self.look(id, now, Freshness::Recent).await? else { return Ok(None) };
+        let Seen { account, budget, token, last_seen, waiting, .. } = &seen;
         let (rules, facts) = (&account.rules, seen.facts());
         let (calls_since, calls) = budget.answers.lately(now);
         let mut overview = Overview {
@@ -258,7 +247,7 @@ impl Overviews {
             sent_by_hour: budget.sent_by_hour(rules, now),
             planned_by_hour: ByHour::default(),
         };
-        overview.plan(&seen.plan(now), &seen.waiting, *extent);
+        overview.plan(&seen.plan(now), waiting);
         Ok(Some(overview))
     }
 
@@ -272,10 +261,11 @@ impl Overviews {
         send: &PendingSend,
         now: Timestamp,
     ) -> Result<Option<Wait>, StoreError> {
-        let Some(seen) = self.look(&send.id.account, now).await? else { return Ok(None) };
+        let seen = self.look(&send.id.account, now, Freshness::Now).await?;
+        let Some(seen) = seen else { return Ok(None) };
         let plan = seen.plan(now);
-        let planned = plan.of(&seen.waiting).at;
-        let index = seen.waiting.iter().position(|listed| listed.key == send.id.key);
+        let planned = plan.of(&seen.waiting.sends).at;
+        let index = seen.waiting.sends.iter().position(|listed| listed.key == send.id.key);
         let expected_at = index.and_then(|index| planned[index]);
         let before = expected_at
             .map_or(0, |own| planned.iter().flatten().filter(|&&other| other < own).count());
@@ -293,43 +283,38 @@ impl Overviews {
         sends: impl Iterator<Item = &'a PendingSend>,
         now: Timestamp,
     ) -> Result<Option<Reach>, StoreError> {
-        let Some(mut seen) = self.look(id, now).await? else { return Ok(None) };
-        let before = seen.waiting.len();
-        seen.waiting.extend(sends.map(Listed::of));
+        let Some(seen) = self.look(id, now, Freshness::Now).await? else { return Ok(None) };
+        let before = seen.waiting.sends.len();
+        let mut waiting = seen.waiting.sends.clone();
+        waiting.extend(sends.map(Listed::of));
         let plan = seen.plan(now);
         if plan.opens_at == Timestamp::NEVER {
             let why = seen.facts().holding(now).map(|why| why.to_string());
             return Ok(Some(Reach::Held(why.unwrap_or_default())));
         }
-        let mut expected = plan.of(&seen.waiting).at;
+        let mut expected = plan.of(&waiting).at;
         Ok(Some(Reach::Expected(expected.split_off(before))))
     }
 
-    async fn look(&self, id: &AccountId, now: Timestamp) -> Result<Option<Seen>, StoreError> {
+    async fn look(
+        &self,
+        id: &AccountId,
+        now: Timestamp,
+        freshness: Freshness,
+    ) -> Result<Option<Seen>, StoreError> {
         let Some(account) = self.accounts.load(id).await? else { return Ok(None) };
-        let (budget, app, cursor, record, token, (waiting, extent), told) = futures::try_join!(
+        let (budget, app, cursor, record, token, waiting, told) = futures::try_join!(
             self.budgets.load(id),
             self.app.load(),
             self.cursors.load(id),
             self.maintenance.record(id),
             self.tokens.load(id),
-            self.waiting(id, now),
+            self.listings.of(id, now, freshness),
             self.journalled(id, now),
         )?;
         let MaintenanceRecord { upkeep, last_seen, .. } = record.unwrap_or_default();
         let token = token.map_or_else(TokenLife::default, |KeptToken { life, .. }| life);
-        Ok(Some(Seen {
-            account,
-            budget,
-            app,
-            cursor,
-            upkeep,
-            last_seen,
-            token,
-            waiting,
-            extent,
-            told,
-        }))
+        Ok(Some(Seen { account, budget, app, cursor, upkeep, last_seen, token, waiting, told }))
     }
 
     /// What the account's journal tells: the last event that an answer of Meta's led to, and whether
@@ -346,69 +331,6 @@ impl Overviews {
         });
         Ok(Told { last_refusal, human_until })
     }
-
-    /// What the account's batches list. Of what was due by now the entries are read: most of it has
-    /// ended.
-    async fn waiting(
-        &self,
-        id: &AccountId,
-        now: Timestamp,
-    ) -> Result<(Vec<Listed>, Extent), StoreError> {
-        let mut found = Vec::new();
-        let mut after: Option<OutboxKey> = None;
-        while found.len() < WAITING_MAX {
-            let batches = self.sends.batches(id, after.as_ref(), BATCHES).await?;
-            let mut due = Vec::new();
-            for batch in &batches {
-                let (class, order) = (batch.class, batch.order());
-                let campaign = &batch.content.campaign;
-                for line in &batch.lines {
-                    let stage = match line.slot {
-                        None => Stage::Parked,
-                        Some(Slot { due, .. }) if now < due => Stage::Queued { due },
-                        Some(_) => {
-                            due.push((batch, line));
-                            continue;
-                        }
-                    };
-                    let (campaign, deadline) = (campaign.clone(), line.deadline);
-                    let (not_before, key) = (line.not_before, line.key.clone());
-                    found.push(Listed { key, class, campaign, order, not_before, deadline, stage });
-                }
-            }
-            let ids: Vec<SendId> = due.iter().map(|(batch, line)| batch.id_of(line)).collect();
-            let entries = self.sends.entries(&ids, Read::Eventual).await?;
-            for ((batch, line), entry) in due.into_iter().zip(entries) {
-                if let Some(send) = entry.waiting_at(&batch.key_of(line)) {
-                    found.push(Listed::of(&line.stands(send)));
-                }
-            }
-            if batches.len() < BATCHES {
-                return Ok((found, Extent::All));
-            }
-            after = batches.last().map(|batch| batch.outbox_key.clone());
-        }
-        Ok((found, Extent::First))
-    }
-}
-
-/// A send that waits.
-struct Listed {
-    key: OnceKey,
-    class: Class,
-    campaign: CampaignId,
-    order: Overflow,
-    not_before: Option<Timestamp>,
-    deadline: Timestamp,
-    stage: Stage,
-}
-
-impl Listed {
-    fn of(send: &PendingSend) -> Self {
-        let &PendingSend { class, order, not_before, deadline, stage, .. } = send;
-        let (campaign, key) = (send.content.campaign.clone(), send.id.key.clone());
-        Self { key, class, campaign, order, not_before, deadline, stage }
-    }
 }
 
 /// All that was read of an account.
@@ -420,8 +342,7 @@ struct Seen {
     upkeep: Upkeep,
     last_seen: Option<Timestamp>,
     token: TokenLife,
-    waiting: Vec<Listed>,
-    extent: Extent,
+    waiting: Arc<Listing>,
     told: Told,
 }
 
@@ -527,7 +448,8 @@ impl Plan<'_> {
 
 impl Overview {
     /// Takes in what waits: counts it, and when it will go.
-    fn plan(&mut self, plan: &Plan<'_>, waiting: &[Listed], extent: Extent) {
+    fn plan(&mut self, plan: &Plan<'_>, waiting: &Listing) {
+        let &Listing { sends: ref waiting, extent } = waiting;
         self.backlog.extent = extent;
         let mut by_campaign: HashMap<&CampaignId, u32> = HashMap::new();
         for listed in waiting {

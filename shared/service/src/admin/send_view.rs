@@ -13,6 +13,7 @@ use spillway_core::time::Timestamp;
 use super::instant::{instant, optional};
 use super::refusal::RefusalView;
 use super::sends::{State, Stored};
+use super::talk::TalkView;
 use super::wait::Wait;
 
 /// A send. What is not known of it, or not any more, is `null`.
@@ -81,6 +82,8 @@ pub struct SendHistory {
     pub text: Option<String>,
     /// What it waits for, and when it will probably go, while it waits.
     pub waits: Option<Wait>,
+    /// The conversation that it belongs to, where one is kept.
+    pub conversation: Option<TalkView>,
     /// Meta's last refusal of it, which a later attempt may have overcome.
     pub last_refusal: Option<RefusalView>,
     /// What happened, in order. Of many steps the last ones are kept.
@@ -193,7 +196,14 @@ impl From<&Stored> for SendHistory {
             history.push(happened(*at, format!("{}{cause}", outcome.name())));
         }
         let last_refusal = stored.last_refusal.as_ref().map(RefusalView::from);
-        Self { send: SendView::from(stored), text: None, waits: None, last_refusal, history }
+        Self {
+            send: SendView::from(stored),
+            text: None,
+            waits: None,
+            conversation: None,
+            last_refusal,
+            history,
+        }
     }
 }
 

@@ -337,7 +337,7 @@ pub(crate) const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "except = [\"spam\"]",
         "on = []",
-        "line 20: campaign `guide` answers nothing: name a trigger in `on`, or leave `on` out",
+        "line 20: campaign `guide` has `keywords` and answers nothing: name a trigger in `on`, or leave `on` out; without `keywords`, `on = []` means that only `spillway campaign send` begins it",
     ),
     (
         "except = [\"spam\"]",
@@ -605,6 +605,30 @@ fn what_has_no_effect_is_noted() {
     };
     assert!(notes(&each(""))[0].starts_with("campaign `guide`: `once_for` has no effect"));
     assert_eq!(notes(&each("\nonce_per = \"campaign\"")), [""; 0]);
+}
+
+#[test]
+fn a_keyword_that_ends_everything_is_noted() {
+    let notes = |on: &str, keyword: &str, more: &str| {
+        let text = format!(
+            "[[account]]\nid = \"178\"\n{more}\n[[account.campaign]]\nid = \"a\"\non = [{on}]\n\
+             keywords = [\"guide\", \"{keyword}\"]\nmessages = [\"Hi\"]"
+        );
+        campaign_notes(
+            &parse(&text, &Profile::careful()).unwrap(),
+            spillway_core::time::Timestamp::EPOCH,
+        )
+    };
+    let stop = "campaign `a`: a message «Stop!» ends everything for the person, until they write START, and \
+                the campaign never answers it: choose another keyword";
+    assert_eq!(notes("\"comment\", \"message\"", "Stop!", ""), [stop]);
+    assert!(notes("\"story_reply\"", "abmelden", "")[0].contains("a story reply «abmelden» ends"));
+    assert!(notes("\"message\"", "start", "")[0].contains("restarts everything"));
+    assert!(notes("\"message\"", "basta", "stop_words = [\"basta\"]")[0].contains("«basta» ends"));
+    // A comment is no command, and neither is a word within a message.
+    assert_eq!(notes("\"comment\"", "stop", ""), [""; 0]);
+    assert_eq!(notes("\"message\"", "stop motion", ""), [""; 0]);
+    assert_eq!(notes("\"message\"", "basta", ""), [""; 0]);
 }
 
 #[test]

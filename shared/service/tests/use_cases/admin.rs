@@ -1,6 +1,7 @@
 //! What is done to accounts, in memory, and that a repeat finishes what has died.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,13 +9,15 @@ use futures::FutureExt;
 use spillway_core::budget::GrantId;
 use spillway_core::history::StepNote;
 use spillway_core::hold::{HoldCause, NewToken};
-use spillway_core::id::{AccountId, OnceKey, RecipientId, SendId};
+use spillway_core::id::{AccountId, CommentId, OnceKey, RecipientId, SendId};
 use spillway_core::journal::{Event, RemovedBy};
 use spillway_core::once::Answers;
 use spillway_core::profile::Profile;
 use spillway_core::quota::Tier;
 use spillway_core::rules::Rules;
-use spillway_core::send::{Outcome, PendingSend, StandIn, Step};
+use spillway_core::send::{
+    Address, Class, Content, Outcome, PendingSend, REPLY_WINDOW, StandIn, Step,
+};
 use spillway_core::time::Timestamp;
 use spillway_memory::{Ports, Sealer};
 
@@ -23,12 +26,15 @@ use spillway_service::accounts_file::{NewAccount, parse};
 use spillway_service::admin::accounts::AccountAdmin;
 use spillway_service::admin::connect::{Connection, NewSettings};
 use spillway_service::admin::leads::LeadAdmin;
+use spillway_service::admin::listing::Listings;
 use spillway_service::admin::misses::MissAdmin;
 use spillway_service::admin::outbound::OutboundAdmin;
 use spillway_service::admin::outcomes::OutcomeAdmin;
 use spillway_service::admin::overview::Overviews;
+use spillway_service::admin::reception::{NoCounts, Receptions};
 use spillway_service::admin::sends::{Ledger, Part, RetryError, SendAdmin, Stored};
 use spillway_service::admin::{Admin, AdminError};
+use spillway_service::clock::Clock;
 use spillway_service::grant::GrantIds;
 use spillway_service::new_limits::{LimitsError, NewLimits, NewTerms, WarmUpSince};
 use spillway_service::outbox_batch::OutboxBatch;
@@ -38,8 +44,13 @@ use spillway_service::port::{
 };
 use spillway_service::send_task::SendTask;
 
-/// Nothing waits, and nothing ever did.
-struct NoSends;
+/// Nothing has ended, and what waits is listed by batches.
+#[derive(Default)]
+struct NoSends {
+    batches: Vec<OutboxBatch>,
+    /// Reads of batches so far.
+    reads: AtomicUsize,
+}
 
 #[async_trait]
 impl Sends for NoSends {
@@ -127,10 +138,12 @@ impl Sends for NoSends {
     async fn batches(
         &self,
         _: &AccountId,
-        _: Option<&OutboxKey>,
-        _: usize,
+        after: Option<&OutboxKey>,
+        limit: usize,
     ) -> Result<Vec<OutboxBatch>, StoreError> {
-        Ok(Vec::new())
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let behind = |batch: &&OutboxBatch| after.is_none_or(|after| batch.outbox_key > *after);
+        Ok(self.batches.iter().filter(behind).take(limit).cloned().collect())
     }
 
     async fn rewrite(&self, _: &OutboxBatch) -> Result<bool, StoreError> {
@@ -178,11 +191,17 @@ impl Ledger for NoSends {
 
 /// The tool, started anew.
 fn admin(world: &Arc<World>) -> Admin {
+    admin_with(world, Arc::default())
+}
+
+/// The tool over these sends.
+fn admin_with(world: &Arc<World>, waiting: Arc<NoSends>) -> Admin {
+    let clock: Arc<dyn Clock> = world.clone();
     let (_, limiter) = world.limiter(Arc::default(), Arc::default());
     let ports = Arc::new(Ports(world.clone()));
     let sends = Arc::new(SendAdmin {
-        sends: Arc::new(NoSends),
-        ledger: Arc::new(NoSends),
+        sends: Arc::new(NoSends::default()),
+        ledger: Arc::new(NoSends::default()),
         misses: ports.clone(),
         leads: ports.clone(),
         conversations: ports.clone(),
@@ -210,7 +229,7 @@ fn admin(world: &Arc<World>) -> Admin {
         sends,
         outbound: OutboundAdmin {
             conversations: ports.clone(),
-            sends: Arc::new(NoSends),
+            sends: Arc::new(NoSends::default()),
             backlogs: ports.clone(),
             journal: ports.clone(),
             ids: Arc::new(GrantIds::new(1)),
@@ -222,15 +241,16 @@ fn admin(world: &Arc<World>) -> Admin {
             budgets: ports.clone(),
             app: ports.clone(),
             cursors: ports.clone(),
-            sends: Arc::new(NoSends),
+            listings: Listings::new(waiting, &clock),
             maintenance: ports.clone(),
             tokens: ports.clone(),
             journal: ports.clone(),
         },
+        receptions: Receptions::new(Arc::new(NoCounts), &clock),
         misses: MissAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
         leads: LeadAdmin { store: ports.clone(), opener: Arc::new(Sealer) },
         outcomes: OutcomeAdmin {
-            ledger: Arc::new(NoSends),
+            ledger: Arc::new(NoSends::default()),
             conversations: ports.clone(),
             leads: ports,
         },
@@ -261,6 +281,44 @@ fn connect(world: &Arc<World>) -> Option<()> {
         app_scoped: Some("99001"),
     };
     done(admin(world).accounts.connect(&connection)).map(Result::unwrap)
+}
+
+/// Lets `count` comments wait, without slots.
+fn waiting(count: u64) -> Arc<NoSends> {
+    let of = |nth: u64| {
+        let comment = CommentId::new(format!("1799{nth:013}"));
+        let send = SendId { account: id(), key: OnceKey::comment(&comment) };
+        let to = Address::Comment { id: comment, author: None };
+        let content = Content::opening("a");
+        PendingSend::new(send, Class::PRIVATE_REPLY, content, to, START, START + REPLY_WINDOW)
+    };
+    let mut nonce = 0;
+    let batches = OutboxBatch::of((0..count).map(of).collect(), START, || {
+        nonce += 1;
+        nonce
+    });
+    let mut batches: Vec<OutboxBatch> = batches.into_iter().map(|(batch, _)| batch).collect();
+    batches.sort_by(|a, b| a.outbox_key.cmp(&b.outbox_key));
+    Arc::new(NoSends { batches, reads: AtomicUsize::default() })
+}
+
+#[test]
+fn what_waits_by_the_thousand_is_read_once_in_half_a_minute() {
+    let world = World::new();
+    connect(&world).unwrap();
+    for (count, seen, first, again) in [(10, 10, 1, 1), (9000, 9000, 3, 0), (100_000, 21_600, 6, 0)]
+    {
+        let sends = waiting(count);
+        let admin = admin_with(&world, sends.clone());
+        let look = || {
+            let before = sends.reads.load(Ordering::Relaxed);
+            let overview = done(admin.overviews.of(&id(), world.now())).unwrap().unwrap().unwrap();
+            (overview.backlog.total(), sends.reads.load(Ordering::Relaxed) - before)
+        };
+        assert_eq!([look(), look()], [(seen, first), (seen, again)], "{count} wait");
+        world.pass(Duration::from_secs(30));
+        assert_eq!(look(), (seen, first), "{count} wait, half a minute later");
+    }
 }
 
 fn stop(world: &Arc<World>, reason: &str) {
