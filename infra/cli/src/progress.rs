@@ -1,7 +1,7 @@
 //! Progress of what takes long: a bar on a terminal, elsewhere a line now and then.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -18,19 +18,20 @@ pub(crate) struct Progress {
 
 /// Lines about how far it is, where no bar can be drawn.
 struct Lines {
-    said_at: Instant,
+    /// How long it had taken when the last line was written.
+    said_at: Duration,
     position: usize,
     total: Option<usize>,
 }
 
 impl Lines {
-    /// Counts, and returns a line if the last one was long ago.
-    fn advance(&mut self, by: usize, done: &str, now: Instant) -> Option<String> {
+    /// Counts, and returns a line if the last one was long ago. It has `taken` so long by now.
+    fn advance(&mut self, by: usize, done: &str, taken: Duration) -> Option<String> {
         self.position += by;
-        if now.duration_since(self.said_at) < EVERY {
+        if taken.saturating_sub(self.said_at) < EVERY {
             return None;
         }
-        self.said_at = now;
+        self.said_at = taken;
         let of = self.total.map(|total| format!(" of {total}")).unwrap_or_default();
         Some(format!("{}{of} {done}", self.position))
     }
@@ -53,7 +54,7 @@ impl Progress {
             bar.set_style(style);
         }
         bar.set_message(done);
-        let lines = Lines { said_at: Instant::now(), position: 0, total };
+        let lines = Lines { said_at: Duration::ZERO, position: 0, total };
         let lines = bar.is_hidden().then(|| Mutex::new(lines));
         Self { bar, done, lines }
     }
@@ -63,7 +64,7 @@ impl Progress {
         self.bar.inc(u64::try_from(by).unwrap_or(u64::MAX));
         let Some(lines) = &self.lines else { return };
         let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = lines.advance(by, self.done, Instant::now()) {
+        if let Some(line) = lines.advance(by, self.done, self.bar.elapsed()) {
             eprintln!("{line}");
         }
     }
@@ -80,19 +81,18 @@ mod tests {
 
     #[test]
     fn without_a_terminal_a_line_comes_now_and_then() {
-        let begun = Instant::now();
-        let mut lines = Lines { said_at: begun, position: 0, total: Some(100_000) };
+        let mut lines = Lines { said_at: Duration::ZERO, position: 0, total: Some(100_000) };
         let told: Vec<String> = (1..=50)
             .filter_map(|second| {
-                lines.advance(2000, "people looked at", begun + Duration::from_secs(second))
+                lines.advance(2000, "people looked at", Duration::from_secs(second))
             })
             .collect();
         assert_eq!(told.len(), 5);
         assert_eq!(told[0], "20000 of 100000 people looked at");
         assert_eq!(told[4], "100000 of 100000 people looked at");
-        let mut few = Lines { said_at: begun, position: 0, total: None };
-        assert_eq!(few.advance(2, "read", begun + Duration::from_secs(9)), None, "it is over soon");
-        let said = few.advance(1, "read", begun + Duration::from_secs(10));
+        let mut few = Lines { said_at: Duration::ZERO, position: 0, total: None };
+        assert_eq!(few.advance(2, "read", Duration::from_secs(9)), None, "it is over soon");
+        let said = few.advance(1, "read", Duration::from_secs(10));
         assert_eq!(said.as_deref(), Some("3 read"));
     }
 }

@@ -427,7 +427,7 @@ async fn find(deployment: &Deployment, send: &SendId) -> Result<Stored> {
 }
 
 /// What is kept of its conversation.
-fn conversation(talk: &TalkView, times: &Times, output: Output) -> String {
+fn talk_text(talk: &TalkView, times: &Times, output: Output) -> String {
     let TalkView { place, since, clicked, heard_at } = talk;
     let place = format!("at `{place}` since {}", times.when(*since));
     let heard = heard_at.map_or_else(String::new, |at| {
@@ -465,7 +465,7 @@ async fn show(deployment: &Deployment, send: &SendId, output: Output) -> Result<
             }
         }
         if let Some(talk) = &told.conversation {
-            text += &conversation(talk, &times, output);
+            text += &talk_text(talk, &times, output);
         }
         if let Some(LastRefusal { at, error }) = &stored.last_refusal {
             let refused = format!("{:<10} {error}, {}", "refused", times.when(*at));

@@ -92,8 +92,10 @@ fn ends(view: &OutcomesView, of: &CampaignOutcomes) -> Markup {
     )
 }
 
-/// The states in which sends end: what they are called, and how many did.
-const ENDS: [(&str, &str, fn(&Ends) -> u64); 5] = [
+/// A state in which sends end: what it is called, and how many did.
+type End = (&'static str, &'static str, fn(&Ends) -> u64);
+
+const ENDS: [End; 5] = [
     ("sent", "Sent", |ends| ends.sent),
     ("failed", "Failed", |ends| ends.failed),
     ("unknown", "Unknown", |ends| ends.unknown),
