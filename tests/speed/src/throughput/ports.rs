@@ -101,6 +101,7 @@ measured! { Sends:
         -> Stored<bool>;
     fn close(send: &SendId, outcome: &Outcome, at: Timestamp) -> Stored<Closed>;
     fn unsent(sends: &[SendId]) -> Stored<Vec<SendId>>;
+    fn sent_as(sends: &[SendId], message: &str) -> Stored<bool>;
     fn finish_unclaimed(task: &SendTask, outcome: &Outcome, at: Timestamp) -> Stored<bool>;
     fn entries(sends: &[SendId], read: Read) -> Stored<Vec<Entry>>;
     fn batches(account: &AccountId, after: Option<&OutboxKey>, limit: usize) -> Stored<Vec<OutboxBatch>>;
