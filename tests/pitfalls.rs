@@ -176,6 +176,29 @@ async fn a_stop_counts_on_another_tools_button() {
     }
 }
 
+/// So it does on what a campaign has made. What says START there is a tap.
+#[tokio::test]
+async fn a_stop_counts_on_an_own_reply() {
+    let mut world = World::talking(without(&["email", "follow_up"])).await;
+    let own = |world: &World, n, mid: &str, text: &str| {
+        let payload = json!({ "payload": payload(&world.thread(n)[1]) });
+        let said = json!({ "mid": mid, "text": text, "quick_reply": payload });
+        item(n, world.now(), "message", said)
+    };
+    for n in [1, 2] {
+        world.comment(n).await;
+        world.write(n, &format!("m{n}"), "yes").await;
+        assert_eq!(world.got(n)[1..], ["Follow me first"]);
+        world.follow(n, Some(true));
+    }
+    let taps = [own(&world, 1, "t1", "Stop"), own(&world, 2, "t2", "Start")];
+    assert_eq!(world.tell(&taps).await, 200);
+    world.settle().await;
+    assert_eq!(world.got(1).len(), 2);
+    assert_eq!(world.got(2)[2..], ["Here it is", "And the second part"]);
+    world.nothing_is_left().await;
+}
+
 /// A follow-up that is due soon does not wait for others for long.
 #[tokio::test]
 async fn a_short_follow_up_comes_soon() {
@@ -231,5 +254,28 @@ async fn attachments_are_never_needed_and_never_count_twice() {
         assert_eq!(world.got(n), ["Here you are"], "{n}");
     }
     assert!(world.got(6).is_empty());
+    world.nothing_is_left().await;
+}
+
+/// Whoever comments while they want to be left alone is answered when they comment again after
+/// START, on the same post too; and once.
+#[tokio::test]
+async fn a_comment_after_start_is_answered_on_the_same_post() {
+    let mut world = World::talking(without(&["follow", "email", "follow_up"])).await;
+    world.write(1, "m1", "STOP").await;
+    let by = person(1);
+    assert_eq!(world.say(&[said(1).by(&by)]).await, 200);
+    world.pass(10 * MINUTE).await;
+    world.write(1, "m2", "start").await;
+    // The comment of before is told again, and stays unanswered.
+    assert_eq!(world.say(&[said(1).by(&by)]).await, 200);
+    world.pass(10 * MINUTE).await;
+    assert!(world.got(1).is_empty());
+    assert_eq!(world.say(&[said(2).by(&by)]).await, 200);
+    world.pass(10 * MINUTE).await;
+    assert_eq!(world.got(1).len(), 1);
+    assert_eq!(world.say(&[said(3).by(&by)]).await, 200);
+    world.settle().await;
+    assert_eq!(world.got(1).len(), 1);
     world.nothing_is_left().await;
 }

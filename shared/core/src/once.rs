@@ -260,8 +260,9 @@ impl Answers {
         next
     }
 
-    /// Returns the record after a send has ended because its comment is gone: the comments stay
-    /// known, and a new one of the person may ask again. `None` where it says so already.
+    /// Returns the record after a send has ended because its comment is gone, or its person wants to be
+    /// left alone: the comments stay known, and a new one of the person may ask again. `None` where it
+    /// says so already.
     #[must_use]
     pub fn released(&self, nth: Nth) -> Option<Self> {
         let mut next = self.clone();

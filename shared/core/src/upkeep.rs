@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::campaign::{Campaigns, Trigger};
+use crate::campaign::{Campaign, Campaigns, Trigger};
+use crate::conversation::Then;
 use crate::id::MediaId;
 use crate::send::REPLY_WINDOW;
 use crate::time::Timestamp;
@@ -40,7 +41,11 @@ pub const ALL_FIELDS: [&str; 6] = [
 pub fn is_of_use(optional: &str, campaigns: &Campaigns) -> bool {
     let is_on = |trigger| campaigns.iter().any(|campaign| campaign.is_on(trigger));
     match optional {
-        "messaging_postbacks" => is_on(Trigger::Message),
+        "messaging_postbacks" => {
+            let has_button =
+                |campaign: &Campaign| campaign.then.as_ref().is_some_and(Then::has_postback);
+            is_on(Trigger::Message) || campaigns.iter().any(has_button)
+        }
         "messaging_referral" => is_on(Trigger::Referral),
         _ => true,
     }
@@ -53,7 +58,7 @@ pub fn cost_of_lacking(optional: &str) -> &'static str {
             "whether an attempt without a clear answer has arrived is found out by reading the \
              conversation alone"
         }
-        "messaging_postbacks" => "taps on ice breakers and buttons start nothing",
+        "messaging_postbacks" => "taps on ice breakers and buttons are not heard",
         _ => "people who come back by an ig.me link or an ad start nothing before they write",
     }
 }
@@ -511,6 +516,23 @@ mod tests {
 
     fn days(n: u32) -> Duration {
         n * DAY
+    }
+
+    #[test]
+    fn taps_are_of_use_where_messages_begin_something_or_buttons_are_answers() {
+        let is_of_use = |rest: &str| {
+            let campaign = format!(r#"{{ "id": "a", "messages": ["Hi"]{rest} }}"#);
+            let campaign: Campaign = serde_json::from_str(&campaign).unwrap();
+            is_of_use("messaging_postbacks", &Campaigns::new([campaign]))
+        };
+        let with_button = |button: &str| {
+            format!(r#", "then": {{ "deliver": [{{ "text": "Here", "buttons": [{button}] }}] }}"#)
+        };
+        assert!(!is_of_use(r#", "keywords": ["guide"]"#));
+        assert!(is_of_use(r#", "on": ["message"]"#));
+        assert!(is_of_use(r#", "then": { "follow": { "ask": ["Follow me"], "button": "I do" } }"#));
+        assert!(is_of_use(&with_button(r#"{ "title": "More" }"#)));
+        assert!(!is_of_use(&with_button(r#"{ "title": "Open", "url": "https://example.com" }"#)));
     }
 
     #[test]

@@ -239,6 +239,13 @@ impl Then {
         faults.found()
     }
 
+    /// Whether one of its messages has a button that the person answers with.
+    pub fn has_postback(&self) -> bool {
+        let is_postback = |draft: &Draft| draft.buttons.iter().any(|button| button.url.is_none());
+        let has_one = |step| self.messages(step).iter().any(is_postback);
+        self.steps().into_iter().any(has_one)
+    }
+
     /// The messages that it may have, but for the opening.
     pub(super) fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();

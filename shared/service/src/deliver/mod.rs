@@ -766,7 +766,12 @@ impl Deliver {
     ) {
         let end = End { outcome, note, guard: EndGuard::AnyEpoch, called_at };
         match self.endings.end(Some(account), (task, send), end).await {
-            Ok(true) => note_end(task, outcome),
+            Ok(true) => {
+                note_end(task, outcome);
+                if matches!(outcome, Outcome::Cancelled { reason: CancelReason::Stopped }) {
+                    self.let_ask_again(send).await;
+                }
+            }
             Ok(false) => info!(send = %task.send, "it has ended already: its echo was first"),
             // The lease ends, and release finds the send with an unknown outcome. The message is
             // void: its epoch has passed.

@@ -3,7 +3,7 @@
 use spillway_core::history::StepNote;
 use spillway_core::id::RecipientId;
 use spillway_core::once::Nth;
-use spillway_core::send::{FailReason, Outcome, PendingSend, Stage, StandIn, Step};
+use spillway_core::send::{Earlier, FailReason, Outcome, PendingSend, Stage, StandIn, Step};
 use tracing::{error, info, warn};
 
 use super::{Deliver, UNREACHABLE_WAIT};
@@ -48,6 +48,19 @@ impl Deliver {
             Err(error) => {
                 error!(send = %task.send, %error, "could not replace; the lease will end");
             }
+        }
+    }
+
+    /// Lets the next comment of a person ask again who has asked to be left alone: after START it is
+    /// answered. If that cannot be written, it counts as a repeat. The send must have ended, or both
+    /// could go.
+    pub(super) async fn let_ask_again(&self, send: &PendingSend) {
+        let nth = send.to.recipient().map(|person| (person, Nth::of(&send.id.key, person)));
+        let Some((person, Some(nth))) = nth.filter(|_| send.earlier == Earlier::NotSent) else {
+            return;
+        };
+        if let Err(error) = self.name(send, person, nth, None).await {
+            warn!(send = %send.id, %error, "its person's next comment will count as a repeat");
         }
     }
 

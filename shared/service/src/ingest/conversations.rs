@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use spillway_core::campaign::{Candidate, Match};
-use spillway_core::conversation::{Event, Payload, StopWords};
+use spillway_core::conversation::{Command, Event, Payload, StopWords};
 use spillway_core::id::{AccountId, MediaId, OnceKey, SendId};
 use spillway_core::send::{ANSWER_WINDOW, Address, Content, PendingSend};
 use spillway_core::time::Timestamp;
@@ -59,7 +59,7 @@ fn told(event: &ConversationEvent, now: Timestamp) -> Option<Event> {
     }
 }
 
-/// Whoever taps a button of another tool that says STOP or START means it.
+/// Whoever taps what says STOP means it. START on a button of a campaign's own is a tap on that.
 fn taken_at_its_word(told: Event, event: &ConversationEvent, words: &StopWords) -> Event {
     let Event::Tap { payload, at } = &told else { return told };
     let (id, text) = match &event.what {
@@ -67,10 +67,13 @@ fn taken_at_its_word(told: Event, event: &ConversationEvent, words: &StopWords) 
         What::Postback(postback) => (&postback.id, &postback.title),
         _ => return told,
     };
+    let is_meant = |text: &str| match words.command(text) {
+        Some(Command::Stop) => true,
+        Some(Command::Start) => Payload::decode(payload).is_err(),
+        None => false,
+    };
     match (id, text) {
-        (Some(id), Some(text))
-            if words.command(text).is_some() && Payload::decode(payload).is_err() =>
-        {
+        (Some(id), Some(text)) if is_meant(text) => {
             Event::Message { id: id.clone(), text: text.clone(), at: *at }
         }
         _ => told,
