@@ -176,7 +176,7 @@ async fn a_stop_counts_on_another_tools_button() {
     }
 }
 
-/// So it does on what a campaign has made. What says START there is a tap.
+/// STOP counts on a campaign's own quick reply as well. START is an ordinary title there.
 #[tokio::test]
 async fn a_stop_counts_on_an_own_reply() {
     let mut world = World::talking(without(&["email", "follow_up"])).await;
@@ -257,8 +257,8 @@ async fn attachments_are_never_needed_and_never_count_twice() {
     world.nothing_is_left().await;
 }
 
-/// Whoever comments while they want to be left alone is answered when they comment again after
-/// START, on the same post too; and once.
+/// A comment made under STOP is not answered, and does not count: the next one after START is
+/// answered, on the same post too, and once.
 #[tokio::test]
 async fn a_comment_after_start_is_answered_on_the_same_post() {
     let mut world = World::talking(without(&["follow", "email", "follow_up"])).await;

@@ -73,7 +73,7 @@ pub struct Rules {
     keeps_for_answers: bool,
 }
 
-/// What the account's campaigns make of them is no part of them.
+/// Compares profile and terms. The rest follows from them, or from the account's campaigns.
 impl PartialEq for Rules {
     fn eq(&self, other: &Self) -> bool {
         (&self.profile, &self.terms) == (&other.profile, &other.terms)
@@ -155,8 +155,8 @@ impl Rules {
         Ok(Self { profile, terms, active, velocity, keeps_for_answers: false })
     }
 
-    /// The same rules for an account with these campaigns: if something follows an opening, the
-    /// openings of comments leave some calls to what people wait for who have answered.
+    /// The same rules for an account with these campaigns. If something follows an opening, openings
+    /// leave some calls for people who have answered theirs.
     #[must_use]
     pub fn for_campaigns(self, campaigns: &Campaigns) -> Self {
         Self { keeps_for_answers: campaigns.have_conversations(), ..self }

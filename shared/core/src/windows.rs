@@ -32,8 +32,8 @@ enum Reserve {
     ForInbound,
     /// The same of the quotas that count DMs too: a public reply takes only what is left of them.
     ForDirectMessages,
-    /// The same of the quotas that count the calls of answers too: who has answered an opening does
-    /// not wait for somebody else's.
+    /// The same of the quotas that count answers too: a person who has answered an opening goes before
+    /// the next opening.
     ForAnswers,
 }
 

@@ -576,7 +576,7 @@ impl Converse {
         let outcome = cancelled(CancelReason::Overtaken);
         for entry in found {
             let Entry::Waiting(outbox_key, send) = entry else { continue };
-            // One that may be on its way is left to whoever has claimed it.
+            // A message that may be on its way ends with what its sender, or its echo, tells.
             if matches!(send.stage, Stage::Sending { .. } | Stage::Unknown(_)) {
                 continue;
             }

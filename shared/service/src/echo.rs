@@ -1,5 +1,6 @@
 //! Echoes: Meta tells of each message that the account has sent. One that carries the stamp of a
-//! send ends this send, before the call's own answer, after it, or where there was none.
+//! send ends this send, before the call's own answer, after it, or where there was none. One without
+//! a stamp, whose message id is none of ours, shows that a human has taken the thread over.
 //!
 //! Nearly every echo is of a DM whose answer was heard. It costs a share of an eventual read, and no
 //! write. While an attempt of the account is unknown, it is also noted for which minutes echoes have

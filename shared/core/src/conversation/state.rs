@@ -35,8 +35,12 @@ pub const CONVERSATION_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// room for a new one.
 pub const RUNS_MAX: usize = 12;
 
-/// Of so many conversations, and before the last so many sends of each, are the latest keys.
-const LATEST: u8 = 3;
+/// How many conversations [`State::latest_keys`] covers.
+const LATEST_RUNS: usize = 3;
+
+/// How many sends of each it covers: a delivery has five messages, which may all be out before Meta
+/// tells of the first.
+const LATEST_SENDS: u8 = 6;
 
 /// The most messages of a person that are known to be used, so that a repeated delivery of one is not
 /// taken for another.
@@ -305,16 +309,15 @@ impl State {
             let Run { origin, attempts, reads, .. } = *run;
             let steps = then(&run.campaign).map(Then::steps).unwrap_or_default();
             let key = |step, attempt| StepKey { origin, step, attempt }.once_key(person);
-            let first = attempts.saturating_sub(LATEST).max(1);
+            let latest = |count: u8| count.saturating_sub(LATEST_SENDS) + 1..=count;
             let mut keys = vec![key(Step::Opening, 0)];
-            for attempt in first..=attempts {
+            for attempt in latest(attempts) {
                 keys.extend(steps.iter().map(|&step| key(step, attempt)));
             }
-            let first = reads.saturating_sub(LATEST).max(1);
-            keys.extend((first..=reads).map(|nth| gate_key(person, origin, nth)));
+            keys.extend(latest(reads).map(|nth| gate_key(person, origin, nth)));
             keys
         };
-        let latest = self.runs.iter().rev().take(LATEST.into());
+        let latest = self.runs.iter().rev().take(LATEST_RUNS);
         latest.flat_map(keys_of).collect()
     }
 

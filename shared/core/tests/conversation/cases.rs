@@ -8,6 +8,7 @@ use spillway_core::conversation::{
     BegunBy, CONVERSATION_KEPT, Effect, Event, Follows, Origin, Outcome, Payload, Report, State,
     Step, StepKey, StepSend, WINDOW, WINDOW_RESERVE,
 };
+use spillway_core::id::CampaignId;
 use spillway_core::send::Class;
 use spillway_core::time::Timestamp;
 
@@ -465,6 +466,26 @@ fn what_is_said_between_two_attempts_of_a_delivery_may_answer_the_first() {
     let (campaign, key) = (delivery.campaign.clone(), delivery.key);
     let told = Event::Sent { campaign, key, at: world.now, seen_from };
     assert_eq!(world.tell(&told).0, []);
+}
+
+#[test]
+fn the_latest_keys_are_those_of_what_was_sent() {
+    let mut world = World::delivered(json!([{ "after": "1h", "messages": ["Read it?"] }]));
+    let delivery = world.last_send();
+    world.arrives(&delivery);
+    let person = "526".into();
+    let then = |id: &CampaignId| {
+        world
+            .all
+            .iter()
+            .find(|(known, _)| known.id == *id)
+            .and_then(|(known, _)| known.then.as_ref())
+    };
+    let keys = world.state.latest_keys(&person, then);
+    assert!(world.sends.len() >= 2, "a delivery and a follow-up");
+    for send in &world.sends {
+        assert!(keys.contains(&send.key.once_key(&person)), "{:?}", send.key);
+    }
 }
 
 #[test]

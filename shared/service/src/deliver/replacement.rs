@@ -51,9 +51,9 @@ impl Deliver {
         }
     }
 
-    /// Lets the next comment of a person ask again who has asked to be left alone: after START it is
-    /// answered. If that cannot be written, it counts as a repeat. The send must have ended, or both
-    /// could go.
+    /// Stops counting a send that STOP has cancelled, so that the person's next comment after START is
+    /// answered. If that cannot be written, the comment counts as a repeat. The send must have ended:
+    /// while it waits, both could go.
     pub(super) async fn let_ask_again(&self, send: &PendingSend) {
         let nth = send.to.recipient().map(|person| (person, Nth::of(&send.id.key, person)));
         let Some((person, Some(nth))) = nth.filter(|_| send.earlier == Earlier::NotSent) else {

@@ -59,7 +59,8 @@ fn told(event: &ConversationEvent, now: Timestamp) -> Option<Event> {
     }
 }
 
-/// Whoever taps what says STOP means it. START on a button of a campaign's own is a tap on that.
+/// Takes a tap on a button that says STOP as the word. So it takes START, except on a campaign's own
+/// button, where that is an ordinary title.
 fn taken_at_its_word(told: Event, event: &ConversationEvent, words: &StopWords) -> Event {
     let Event::Tap { payload, at } = &told else { return told };
     let (id, text) = match &event.what {
