@@ -51,7 +51,7 @@ id = "17841400000000002"
 
 /// Words from the reasons that a schema cannot know: they concern two values together, or what a
 /// text says.
-const BEYOND: [&str; 59] = [
+const BEYOND: [&str; 60] = [
     "is the next post alone",
     "cannot choose a",
     "needs a post, and a",
@@ -109,6 +109,7 @@ const BEYOND: [&str; 59] = [
     "the text of a card can become",
     "`after` is from 1m to 23h",
     "takes the place of `{keyword}`",
+    "and answers nothing",
     "`then` is empty",
     "counts from the delivery",
 ];
