@@ -1,4 +1,4 @@
-//! What other senders of automatic messages have stumbled over in conversations, over the wire.
+//! What other senders of automatic messages have stumbled over, over the wire.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use spillway_core::time::Timestamp;
 use spillway_graph::{Action, Fault, FaultKind};
 
 use crate::conversations::{guide, payload, without};
-use crate::harness::{CREATOR, World, said};
+use crate::harness::{CREATOR, OTHER, Said, World, all_said, careful, said};
 use crate::triggers::{item, message, person};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -278,4 +278,38 @@ async fn a_comment_after_start_is_answered_on_the_same_post() {
     world.settle().await;
     assert_eq!(world.got(1).len(), 1);
     world.nothing_is_left().await;
+}
+
+/// For two days Meta says to every account that its method does not exist. Nothing fails for good, nobody
+/// asks more than once an hour, and all is sent afterwards.
+#[tokio::test]
+async fn an_outage_that_looks_like_a_mistake_fails_nothing() {
+    const OUTAGE: Duration = Duration::from_secs(48 * 3600);
+    let mut world = World::start(careful()).await;
+    world.stack.graph.order_fault(
+        Fault::new(FaultKind::Refused {
+            code: 100,
+            subcode: None,
+            status: 400,
+            message: Some("Unsupported request - method type: post".into()),
+            effect: false,
+        })
+        .lasting(OUTAGE),
+    );
+    let begun = world.now();
+    let others = all_said(201..=400).into_iter().map(|said| said.on(OTHER));
+    let all: Vec<Said> = all_said(1..=200).into_iter().chain(others).collect();
+    for (nth, said) in all.chunks(25).enumerate() {
+        world.plan(begun + 2 * HOUR * u32::try_from(nth).unwrap(), said);
+    }
+    world.pass(OUTAGE).await;
+    for account in [CREATOR, OTHER] {
+        let calls = world.calls().into_iter().filter(|call| call.account.as_str() == account);
+        let probes = calls.filter(|call| call.action == Action::PrivateReply).count();
+        assert!((2..=48).contains(&probes), "{account}: {probes} probes in two days");
+    }
+    assert_eq!(world.report().await.failed, 0);
+    world.settle().await;
+    world.each_got_one_dm(&all).await;
+    world.over(400).await;
 }

@@ -45,6 +45,10 @@ impl World {
     }
 }
 
+fn refused(code: u32, subcode: Option<u32>, effect: bool) -> FaultKind {
+    FaultKind::Refused { code, subcode, status: 400, message: None, effect }
+}
+
 fn both() -> serde_json::Value {
     json!({
         "public_replies": ["Sent, {username}!"],
@@ -120,6 +124,8 @@ async fn a_reply_whose_answer_was_lost_is_read_and_not_repeated() {
         (FaultKind::ServerErrorAfterEffect, true),
         (FaultKind::NoAnswer, true),
         (FaultKind::NoAnswerBeforeEffect, false),
+        // Meta has made the reply, and refuses to show it.
+        (refused(20, Some(1_772_107), true), true),
     ] {
         let mut world = World::replying(both()).await;
         assert_eq!(world.say(&[said(1)]).await, 200);
@@ -136,6 +142,23 @@ async fn a_reply_whose_answer_was_lost_is_read_and_not_repeated() {
         world.settle().await;
         world.over(1).await;
     }
+}
+
+/// More than plain text for somebody who does not follow: the refused call has used the only reply up.
+#[tokio::test]
+async fn a_reply_that_a_refusal_has_used_up_is_not_tried_again() {
+    let mut world = World::replying(both()).await;
+    let fault = Fault::new(refused(2, Some(1_545_133), false)).for_comment(said(1).id.as_str());
+    world.stack.graph.order_fault(fault);
+    assert_eq!(world.say(&all_said(1..=2)).await, 200);
+    world.pass(HOUR).await;
+    let told = world.told(&said(1)).await.unwrap();
+    assert_eq!((told.state.as_str(), told.reason()), ("failed", "recipient"));
+    assert_eq!(world.said_under(&said(1)), ["viewer.1, please write me"]);
+    assert_eq!(world.state_of(&said(2)).await, "sent", "nothing is on hold");
+    assert_eq!(world.calls_of(Action::PrivateReply), 2);
+    world.settle().await;
+    world.over(2).await;
 }
 
 #[tokio::test]

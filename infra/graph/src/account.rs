@@ -90,6 +90,16 @@ impl State {
             "POST" => {
                 let fields = seen.call.parameter("subscribed_fields").unwrap_or_default();
                 let fields = fields.split(',').filter(|field| !field.is_empty());
+                // Meta says no more than that where a right is missing.
+                let permission = |field: &str| match field {
+                    "comments" | "live_comments" => "instagram_business_manage_comments",
+                    _ => "instagram_business_manage_messages",
+                };
+                let world = &self.world;
+                if !fields.clone().all(|field| world.is_permitted(&seen.account, permission(field)))
+                {
+                    return Ok(json!({ "success": false }));
+                }
                 self.world.subscribe(&seen.account, fields.map(str::to_owned).collect());
                 Ok(json!({ "success": true }))
             }

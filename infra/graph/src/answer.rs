@@ -328,6 +328,21 @@ impl GraphError {
         Self::new(403, 200, "The app lacks a permission for this")
     }
 
+    /// An error that was ordered.
+    pub(super) fn ordered(
+        status: u16,
+        code: u32,
+        subcode: Option<u32>,
+        message: Option<&str>,
+    ) -> Self {
+        let mut error = Self::new(status, code, "This error was ordered");
+        error.error_subcode = subcode;
+        if let Some(message) = message {
+            message.clone_into(&mut error.message);
+        }
+        error
+    }
+
     /// More than a text in a private reply to somebody who does not follow the account.
     pub(super) fn text_only() -> Self {
         let text = "This message cannot be sent to somebody who does not follow the account";

@@ -15,7 +15,7 @@ use super::hash;
 const THROTTLE_CODES: [u32; 6] = [4, 17, 32, 613, 80002, 80006];
 
 /// Every kind by its name in JSON, with the fields of its own.
-const KINDS: [(&str, &[&str]); 16] = [
+const KINDS: [(&str, &[&str]); 17] = [
     ("server_error", &[]),
     ("server_error_after_effect", &[]),
     ("server_error_repeatable", &[]),
@@ -29,6 +29,7 @@ const KINDS: [(&str, &[&str]); 16] = [
     ("token_dead", &["subcode"]),
     ("permission", &[]),
     ("recipient_unavailable", &[]),
+    ("refused", &["code", "subcode", "status", "message", "effect"]),
     ("slow", &["delay_ms"]),
     ("ambiguous", &["effect"]),
     ("usage", &["percent", "app_percent"]),
@@ -153,6 +154,9 @@ impl Fault {
             FaultKind::Usage { percent: None, app_percent: None } => {
                 invalid("usage takes percent, app_percent or both")
             }
+            FaultKind::Refused { status, .. } if !(400..=599).contains(&status) => {
+                invalid("status must lie between 400 and 599")
+            }
             _ => Ok(()),
         }
     }
@@ -173,7 +177,12 @@ impl TryFrom<Value> for Fault {
         if let Some(field) = fields.keys().find(|field| !known(field)) {
             return Err(FaultError::UnknownField { kind: kind.to_owned(), field: field.clone() });
         }
-        let needed = own.iter().filter(|own| matches!(**own, "delay_ms" | "effect"));
+        let is_needed = |field: &str| match field {
+            "delay_ms" | "effect" => true,
+            "code" => kind == "refused",
+            _ => false,
+        };
+        let needed = own.iter().filter(|own| is_needed(own));
         if let Some(field) = needed.into_iter().find(|own| !fields.contains_key(**own)) {
             return Err(FaultError::Invalid(format!("{kind} needs {field}")));
         }
@@ -201,11 +210,12 @@ impl TryFrom<Value> for Fault {
 /// What the value of a field must be, in words.
 fn wanted(field: &str) -> &'static str {
     match field {
-        "kind" | "account" | "comment_id" | "person" => "a string",
+        "kind" | "account" | "comment_id" | "person" | "message" => "a string",
         "action" => "the name of an action, such as \"private_reply\" or \"read\"",
         "effect" => "true or false",
         "probability" => "a number between 0 and 1",
         "code" | "subcode" | "percent" | "app_percent" => "a whole number below 4294967296",
+        "status" => "the status of an error, such as 400",
         _ => "a whole number, not negative",
     }
 }
@@ -214,13 +224,14 @@ fn wanted(field: &str) -> &'static str {
 fn is_taken(field: &str, value: &Value) -> bool {
     match field {
         _ if value.is_null() => field != "delay_ms" && field != "effect",
-        "kind" | "account" | "comment_id" | "person" => value.is_string(),
+        "kind" | "account" | "comment_id" | "person" | "message" => value.is_string(),
         "action" => serde_json::from_value::<Action>(value.clone()).is_ok(),
         "effect" => value.is_boolean(),
         "probability" => value.is_number(),
         "code" | "subcode" | "percent" | "app_percent" => {
             value.as_u64().is_some_and(|number| u32::try_from(number).is_ok())
         }
+        "status" => value.as_u64().is_some_and(|status| u16::try_from(status).is_ok()),
         _ => value.is_u64(),
     }
 }
@@ -282,6 +293,23 @@ pub enum FaultKind {
     LinkRefused,
     /// 551/1545041: this person cannot be reached now.
     RecipientUnavailable,
+    /// Any other error.
+    Refused {
+        /// Its code.
+        code: u32,
+        /// Its subcode.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subcode: Option<u32>,
+        /// The HTTP status.
+        #[serde(default = "default_status")]
+        status: u16,
+        /// What it says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        /// Whether what was asked for was done all the same. If so, the fault strikes accepted calls
+        /// only.
+        effect: bool,
+    },
     /// The answer comes late, by a real timer; for use in real time.
     Slow {
         /// How late.
@@ -311,6 +339,10 @@ fn default_token_subcode() -> u32 {
     463
 }
 
+fn default_status() -> u16 {
+    400
+}
+
 /// When in a call's life a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -330,6 +362,7 @@ impl FaultKind {
             Self::ServerErrorAfterEffect
             | Self::ServerErrorRepeatable
             | Self::NoAnswer
+            | Self::Refused { effect: true, .. }
             | Self::Ambiguous { effect: true } => Phase::AfterEffect,
             Self::Usage { .. } => Phase::Headers,
             Self::Slow { .. } => Phase::Sending,
@@ -343,6 +376,7 @@ impl FaultKind {
             | Self::AccountUnseen
             | Self::LinkRefused
             | Self::RecipientUnavailable
+            | Self::Refused { effect: false, .. }
             | Self::Ambiguous { effect: false } => Phase::BeforeEffect,
         }
     }
@@ -491,6 +525,10 @@ mod tests {
             match kind {
                 "slow" => json["delay_ms"] = json!(5),
                 "ambiguous" => json["effect"] = json!(true),
+                "refused" => {
+                    json["code"] = json!(20);
+                    json["effect"] = json!(true);
+                }
                 "usage" => json["percent"] = json!(80),
                 _ => {}
             }
@@ -598,6 +636,12 @@ mod tests {
             (json!({ "kind": "transient", "probability": "0.5" }), "probability must be a number"),
             (json!({ "kind": "throttled", "code": 5 }), "code must be one of"),
             (json!({ "kind": "slow" }), "slow needs delay_ms"),
+            (json!({ "kind": "refused", "effect": false }), "refused needs code"),
+            (json!({ "kind": "refused", "code": 2 }), "refused needs effect"),
+            (
+                json!({ "kind": "refused", "code": 2, "effect": false, "status": 200 }),
+                "status must lie between 400 and 599",
+            ),
         ];
         for (json, words) in cases {
             let told = refused(json.clone());

@@ -761,6 +761,9 @@ impl State {
             FaultKind::AccountUnseen => GraphError::no_such_object(seen.account.as_str()),
             FaultKind::RecipientUnavailable => GraphError::recipient_unavailable(),
             FaultKind::Ambiguous { .. } => GraphError::ambiguous(),
+            FaultKind::Refused { code, subcode, status, message, .. } => {
+                GraphError::ordered(*status, *code, *subcode, message.as_deref())
+            }
             // These two change an answer and never stand in for one: other phases ask for them.
             FaultKind::Slow { .. } | FaultKind::Usage { .. } => GraphError::try_again(),
         };

@@ -552,6 +552,13 @@ async fn every_error_can_be_ordered() {
         (json!({ "kind": "account_unseen" }), 400, 100, Some(33)),
         (json!({ "kind": "link_refused" }), 400, 508, Some(2_534_122)),
         (json!({ "kind": "recipient_unavailable" }), 400, 551, Some(1_545_041)),
+        (json!({ "kind": "refused", "code": 100, "effect": false }), 400, 100, None),
+        (
+            json!({ "kind": "refused", "code": 2, "subcode": 1_545_133, "status": 403, "effect": false }),
+            403,
+            2,
+            Some(1_545_133),
+        ),
     ];
     graph.comment("1");
     for (fault, status, code, subcode) in cases {
@@ -628,6 +635,7 @@ async fn a_lost_answer_allows_one_retry_that_is_no_duplicate() {
         json!({ "kind": "no_answer" }),
         json!({ "kind": "server_error_after_effect" }),
         json!({ "kind": "ambiguous", "effect": true }),
+        json!({ "kind": "refused", "code": 20, "subcode": 1_772_107, "status": 500, "effect": true }),
     ] {
         let graph = Graph::documented().await;
         graph.comment("1");

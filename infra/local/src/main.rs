@@ -126,7 +126,7 @@ To let the simulated Meta fail, POST an order, or an array of them, to GRAPH/_fa
   throttled (code, regain_minutes), blocked, token_dead (subcode), permission, account_unseen,
   link_refused, recipient_unavailable, transient, ambiguous (effect), server_error,
   server_error_after_effect, server_error_repeatable, no_answer, no_answer_before_effect, slow (delay_ms),
-  usage (percent, app_percent)
+  usage (percent, app_percent), refused (code, subcode, status, message, effect: whether it was done all the same)
 
 Each strikes the next call that it fits, or as said by `count`, `for_ms`, `probability` (with `seed`).
 `account`, `comment_id`, `person` and `action` limit it. GET lists what still stands, DELETE clears it.
