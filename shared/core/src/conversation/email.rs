@@ -33,6 +33,12 @@ impl Email {
         finder.links(&answer).find_map(|found| Self::parse(found.as_str()))
     }
 
+    /// Whether an answer tries to give an address, right or wrong.
+    pub fn is_tried(answer: &str) -> bool {
+        // The sign, the full-width one, and the small one.
+        answer.contains(['@', '\u{ff20}', '\u{fe6b}'])
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let options =
             Options::default().with_required_tld().without_display_text().without_domain_literal();
@@ -72,6 +78,14 @@ mod tests {
 
     fn found(answer: &str) -> Option<String> {
         Email::find(answer).map(|email| email.as_str().to_owned())
+    }
+
+    #[test]
+    fn a_mistyped_address_is_an_attempt() {
+        for answer in ["ana@", "@ example.com", "ana＠example", "ana@@example.com"] {
+            assert!(Email::is_tried(answer) && found(answer).is_none(), "{answer}");
+        }
+        assert!(!Email::is_tried("here it comes"));
     }
 
     #[test]

@@ -223,8 +223,10 @@ impl<'a> Machine<'a> {
             }
             _ if !run.is_done => Offer::Used(self.enter(index, then)),
             Place::Follow if run.reading_since.is_some() => Offer::Used(self.reread(index)),
-            Place::Follow | Place::Email if is_burst => Offer::Used(Outcome::Known),
+            Place::Follow if is_burst => Offer::Used(Outcome::Known),
             Place::Follow => Offer::Used(self.read(index)),
+            // A mistyped address is an answer, however soon.
+            Place::Email if is_burst && !Email::is_tried(text) => Offer::Used(Outcome::Known),
             Place::Email => Offer::Used(self.ask_again(index, then)),
             Place::Deliver(nth) => match self.pass_over(index, nth, then) {
                 Some(outcome) => Offer::Used(outcome),

@@ -311,6 +311,20 @@ fn an_address_is_asked_for_again_and_then_done_without() {
 }
 
 #[test]
+fn a_mistyped_address_is_asked_about_again_however_soon() {
+    let mut world = World::guide(json!({
+        "email": { "ask": ["Which e-mail?"], "again": ["Again?"] }, "deliver": [{ "text": "Here" }],
+    }));
+    world.opening("guide", "comment");
+    world.wait(60);
+    assert_eq!(steps(&world.says("yes").0), [Step::EmailAsk]);
+    world.wait(1);
+    assert_eq!(world.says("one moment").0, []);
+    world.wait(1);
+    assert_eq!(steps(&world.says("ana@example").0), [Step::EmailAgain]);
+}
+
+#[test]
 fn what_was_written_in_one_go_is_one_answer() {
     let mut world = World::guide(json!({
         "email": { "ask": ["Which e-mail?"] }, "deliver": [{ "text": "Here" }],
