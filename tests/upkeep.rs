@@ -591,6 +591,34 @@ async fn a_login_connects_an_account_with_a_token_that_renews_itself() {
     world.each_got_one_dm(&asked).await;
 }
 
+/// Meta may answer 200 and not do it.
+#[tokio::test]
+async fn a_login_whose_subscription_is_refused_says_so_and_upkeep_asks_again() {
+    const PERMISSIONS: [&str; 3] = [
+        "instagram_business_basic",
+        "instagram_business_manage_comments",
+        "instagram_business_manage_messages",
+    ];
+    let mut world = World::kept_up().await;
+    let new = AccountId::new("17841400000000003");
+    let (app, code) = world.stack.graph.log_in(&new).unwrap();
+    let mut account = load_accounts(None, &careful()).unwrap().remove(1);
+    account.id = new.clone();
+    let secrets = world.stack.secrets.app_secrets.clone();
+    let login = Login::new(&world.stack.config.graph, secrets).unwrap();
+    let redeemed = login.redeem(&app, &code.into(), "https://example.com/", Payer::Unknown).await;
+    world.stack.graph.permit(&new, &PERMISSIONS[..1]);
+    let settings = NewSettings::from(&account);
+    let subscribed = login.connect(&world.outside, &redeemed.unwrap(), &settings).await.unwrap();
+    let Subscribed::Refused(reason) = subscribed else { panic!("{subscribed:?}") };
+    assert!(reason.contains("a permission may be missing"), "{reason}");
+    world.pass(2 * HOUR).await;
+    assert!(world.stack.graph.fields(&new).is_empty());
+    world.stack.graph.permit(&new, &PERMISSIONS);
+    world.pass(2 * HOUR).await;
+    assert_eq!(world.stack.graph.fields(&new).len(), WEBHOOK_FIELDS.len());
+}
+
 /// The number of days that a text names after these words.
 fn days_after(text: &str, words: &str) -> u32 {
     let (_, rest) = text.split_once(words).unwrap_or_else(|| panic!("no {words}in {text}"));

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 use spillway_cloud::meta::login::{self, Login, Payer, Subscribed};
@@ -225,14 +225,23 @@ impl Job {
             None => self.plan(self.file.account(Some(id))?).await?,
         };
         let connected = login.connect(&deployment.wiring, &logged_in, &plan.settings).await?;
-        if let Subscribed::Later(reason) = &connected {
-            note(format_args!(
-                "not subscribed to its webhooks yet: {reason}; upkeep does it within a quarter of \
-                 an hour"
-            ));
-        }
         deployment.wiring.sample_keys.ensure().await?;
-        self.tell(&plan)
+        self.tell(&plan)?;
+        match connected {
+            Subscribed::Yes => Ok(()),
+            Subscribed::Later(reason) => {
+                note(format_args!(
+                    "not subscribed to its webhooks yet: {reason}; upkeep does it within a quarter \
+                     of an hour"
+                ));
+                Ok(())
+            }
+            Subscribed::Refused(reason) => bail!(
+                "the account is connected, and Meta does not subscribe it to its webhooks: {reason}; \
+                 no comment arrives until it does. Upkeep asks again every hour; `spillway doctor {id}` \
+                 says what is missing"
+            ),
+        }
     }
 
     async fn by_token(&self, wanted: Option<&AccountId>) -> Result<()> {

@@ -190,6 +190,8 @@ pub enum Subscribed {
     Yes,
     /// Not yet, for this reason; upkeep subscribes it within a quarter of an hour.
     Later(String),
+    /// Meta has refused it, for this reason. Upkeep asks again, but somebody may have to act.
+    Refused(String),
 }
 
 /// What logging in takes.
@@ -327,8 +329,27 @@ impl Login {
         match subscribed {
             Ok(()) => Ok(Subscribed::Yes),
             Err(NoAnswer::Store(error)) => Err(error),
-            Err(no_answer) => Ok(Subscribed::Later(no_answer.reason())),
+            Err(no_answer) => {
+                let (is_refused, reason) = (is_refused(&no_answer), no_answer.reason());
+                Ok(if is_refused { Subscribed::Refused(reason) } else { Subscribed::Later(reason) })
+            }
         }
+    }
+}
+
+/// Whether Meta has answered that it does not do this, whenever it is asked.
+fn is_refused(no_answer: &NoAnswer) -> bool {
+    let NoAnswer::Failed(error) = no_answer else { return false };
+    match error {
+        CallError::NotDone { .. } => true,
+        CallError::Refused { .. } => matches!(
+            error.verdict(),
+            Verdict::Permission
+                | Verdict::PermissionUnclear
+                | Verdict::TokenDead
+                | Verdict::BadRequest
+        ),
+        _ => false,
     }
 }
 
