@@ -80,6 +80,15 @@ pub fn first_name(name: &str) -> Option<&str> {
     names.find(|word| word.chars().any(char::is_alphabetic))
 }
 
+/// Enough of a text to know which one is meant.
+pub(crate) fn beginning(text: &str) -> String {
+    const CHARS_MAX: usize = 60;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// What is wrong with a template. Columns count characters from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
@@ -467,6 +476,13 @@ mod tests {
     fn fill(source: &str, username: Option<&str>) -> String {
         let values = Values { username, keyword: Some("guide"), ..Values::default() };
         Template::parse(source).unwrap().fill(values)
+    }
+
+    #[test]
+    fn a_long_text_is_named_by_its_beginning() {
+        assert_eq!(beginning("Hi, Ána!"), "Hi, Ána!");
+        assert_eq!(beginning(&"é".repeat(60)), "é".repeat(60));
+        assert_eq!(beginning(&"é".repeat(1000)), format!("{}…", "é".repeat(60)));
     }
 
     #[test]

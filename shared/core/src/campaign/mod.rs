@@ -23,7 +23,7 @@ use crate::content::{Disclosure, DisclosureError, Draft, Fault, Faults};
 use crate::conversation::{Then, ThenError};
 use crate::id::{CampaignId, MediaId};
 use crate::keyword::{Keyword, Matching, Tolerance};
-use crate::message::Template;
+use crate::message::{Template, beginning};
 use crate::once::{ONCE_FOR, ONCE_FOR_MAX, Once, OncePer};
 use crate::send::CampaignStep;
 use crate::time::Timestamp;
@@ -297,7 +297,7 @@ pub enum CampaignError {
     #[error("campaign `{0}`: {1}")]
     Then(CampaignId, ThenError),
     /// A text that is listed twice, so that it could be sent twice in a row.
-    #[error("campaign `{0}` has the message «{1}» twice: change one of them")]
+    #[error("campaign `{0}` has the message «{text}» twice: change one of them", text = beginning(.1))]
     SameMessage(CampaignId, String),
 }
 

@@ -12,7 +12,7 @@ use crate::content::{
     check_text, check_title,
 };
 use crate::keyword::{Comment, Keyword, Matching};
-use crate::message::Template;
+use crate::message::{Template, beginning};
 
 /// The most messages of a delivery.
 pub const DELIVERIES_MAX: usize = 5;
@@ -194,7 +194,7 @@ pub enum ThenError {
     #[error("there are {0} texts, and 1 to {VARIANTS_MAX} are taken: write at least one")]
     Texts(usize),
     /// A text is listed twice.
-    #[error("the text «{0}» is there twice: change one of them")]
+    #[error("the text «{text}» is there twice: change one of them", text = beginning(.0))]
     SameText(String),
     /// Too few or too many tries.
     #[error("`tries` is {0}: write a whole number from {1} to {TRIES_MAX}")]

@@ -194,6 +194,16 @@ pub enum Reason {
         "campaigns `{0}` and `{1}` have the keyword `{2}` on the same media, and only one of them could answer: remove it from one, or give one other media"
     )]
     Clash(CampaignId, CampaignId, String),
+    /// A campaign of the file wants the same comments as one that stays.
+    #[error(
+        "{clash} (`{deployed}` is deployed and not in this file: write it there too, or apply with --prune, which removes it)"
+    )]
+    ClashWithDeployed {
+        /// The one that stays.
+        deployed: CampaignId,
+        /// What both want.
+        clash: Box<Reason>,
+    },
     /// A profile's name is listed twice, or is one of Spillway's own.
     #[error("there are two profiles `{0}`: `careful` and `meta` are there already")]
     SameProfile(String),

@@ -115,7 +115,10 @@ impl Refused<'_> {
             "public_share" => "a number from 0 to 1, such as 0.3".to_owned(),
             "tolerate" => list_of(one_of(options::<Tolerance>())),
             "actions" => list_of(one_of(options::<Action>())),
-            "keywords" | "except" | "media" | "messages" | "public_replies" | "public_fallback"
+            "messages" if self.is_item => {
+                "each of them in quotes (buttons, cards and pictures are for `deliver`)".to_owned()
+            }
+            "keywords" | "except" | "media" | "public_replies" | "public_fallback"
                 if self.is_item =>
             {
                 "each of them in quotes".to_owned()

@@ -121,11 +121,12 @@ pub fn plan(
         for other in &others {
             for campaign in &wanted.campaigns {
                 let Some(word) = campaign.clash(other) else { continue };
-                let (first, second) = (other.id.clone(), campaign.id.clone());
-                return Err(match word {
-                    "" => Reason::BothTakeAll(first, second),
-                    word => Reason::Clash(first, second, word.to_owned()),
+                let (deployed, own) = (other.id.clone(), campaign.id.clone());
+                let clash = Box::new(match word {
+                    "" => Reason::BothTakeAll(deployed.clone(), own),
+                    word => Reason::Clash(deployed.clone(), own, word.to_owned()),
                 });
+                return Err(Reason::ClashWithDeployed { deployed, clash });
             }
         }
     }
@@ -338,7 +339,9 @@ messages = ["Hello"]
     fn a_campaign_that_stays_must_not_want_the_same_comments() {
         let text = FILE.replace("id = \"link\"", "id = \"bio\"");
         let clash = plan(&stored(FILE), &wanted(&text), Unnamed::Stay, NOW).unwrap_err();
-        assert_eq!(clash, Reason::Clash("link".into(), "bio".into(), "link".into()));
+        let clash = clash.to_string();
+        assert!(clash.starts_with("campaigns `link` and `bio` have the keyword `link`"), "{clash}");
+        assert!(clash.contains("`link` is deployed and not in this file"), "{clash}");
         assert!(plan(&stored(FILE), &wanted(&text), Unnamed::Go, NOW).is_ok());
     }
 }
