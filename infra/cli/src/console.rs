@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
-use spillway_console::Shown;
+use spillway_console::{CommentReads, Shown};
 
 use crate::deployment::Where;
 use crate::output::{Output, note};
@@ -35,12 +35,13 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     let shown = Shown {
         admin: Arc::new(deployment.admin),
         deriver: Arc::new(deployment.wiring.deriver()),
+        comment_reads: CommentReads::Here,
         dead_letters: Arc::new(deployment.dead_letters),
         deployment: deployment.config.stack,
-        operator: options.operator,
         notice: None,
     };
-    let served = spillway_console::serve(shown, options.port, Box::pin(std::future::pending()));
+    let never = Box::pin(std::future::pending());
+    let served = spillway_console::serve(shown, options.operator, options.port, never);
     let url = served.await.context("cannot serve the console: choose another --port")?;
     output.print(&json!({ "url": url }), || format!("{url}\n"))?;
     note("the address lets one browser in, once; Ctrl-C ends the console");

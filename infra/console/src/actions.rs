@@ -48,8 +48,8 @@ fn shows(path: &str, done: &str) -> Response {
 impl Console {
     /// Writes down who orders what, before it is done.
     pub(crate) async fn order(&self, account: &AccountId, order: &str) -> Result<(), Fault> {
-        let operator = &self.shown.operator;
-        Ok(self.admin().accounts.note_order(account, operator, order).await?)
+        let visitor = self.visitor.as_ref().ok_or(Fault::Stranger)?;
+        Ok(self.admin().accounts.note_order(account, &visitor.operator, order).await?)
     }
 }
 

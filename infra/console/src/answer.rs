@@ -11,6 +11,7 @@ use spillway_service::admin::{AdminError, UNREADABLE};
 use spillway_service::port::StoreError;
 
 use crate::Console;
+use crate::access::sign_in::{SIGN_IN, SignInFault};
 use crate::layout::{self, Frame};
 
 /// A request that was let in.
@@ -83,6 +84,8 @@ impl Fields {
 pub(crate) enum Fault {
     /// It has not come in by the link.
     Stranger,
+    /// Nobody is signed in, or may be.
+    SignIn(SignInFault),
     /// It is not let in, for this reason.
     Forbidden(&'static str),
     /// There is no such thing.
@@ -108,6 +111,7 @@ impl Fault {
     fn status(&self) -> StatusCode {
         match self {
             Self::Stranger => StatusCode::UNAUTHORIZED,
+            Self::SignIn(fault) => fault.status(),
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -127,6 +131,7 @@ impl Fault {
                 "Each link is good once. Start the console again, and open the address that it prints."
                     .into(),
             ),
+            Self::SignIn(fault) => fault.said(),
             Self::Forbidden(why) => ("Not allowed", format!("Nothing was done: {why}."), String::new()),
             Self::NotFound(what) => ("Not found", what.clone(), String::new()),
             Self::Method => (
@@ -159,8 +164,10 @@ impl Fault {
         let body = html! {
             p { (what) }
             @if !next.is_empty() { p { (next) } }
-            @if !matches!(self, Self::Stranger) {
-                p { a href="/" { "All accounts" } }
+            @match self {
+                Self::Stranger => {}
+                Self::SignIn(_) => { p { a href=(SIGN_IN) { "Sign in" } } }
+                _ => { p { a href="/" { "All accounts" } } }
             }
         };
         let frame = Frame { title, ..Frame::default() };

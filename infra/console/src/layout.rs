@@ -14,7 +14,8 @@ use spillway_core::status::{Condition, State, Why};
 use spillway_service::admin::overview::Overview;
 
 use crate::Console;
-use crate::access::{ASSETS, FORM_TOKEN};
+use crate::access::sign_in::SIGN_OUT;
+use crate::access::{ASSETS, FORM_TOKEN, Visitor, Way};
 use crate::answer::Fault;
 
 /// The style sheet.
@@ -78,11 +79,16 @@ pub(crate) fn page(console: &Console, frame: &Frame<'_>, body: &Markup) -> Marku
             body {
                 a.skip href="#main" { "Skip to the content" }
                 header {
-                    p.brand { a href="/" { "Spillway" } " " span.dim { (console.shown.deployment) } }
-                    nav aria-label="Console" {
-                        a href="/" { "Accounts" }
-                        a href="/plan" { "Plan a viral day" }
-                        a href="/compare" { "Compare a file" }
+                    @if let Some(visitor) = &console.visitor {
+                        p.brand { a href="/" { "Spillway" } " " span.dim { (console.shown.deployment) } }
+                        nav aria-label="Console" {
+                            a href="/" { "Accounts" }
+                            a href="/plan" { "Plan a viral day" }
+                            a href="/compare" { "Compare a file" }
+                        }
+                        @if visitor.way == Way::SignIn { (signed_in(console, visitor)) }
+                    } @else {
+                        p.brand { "Spillway" }
                     }
                 }
                 @if let Some(notice) = console.shown.notice { p.notice { (notice) } }
@@ -104,6 +110,12 @@ pub(crate) fn page(console: &Console, frame: &Frame<'_>, body: &Markup) -> Marku
             }
         }
     }
+}
+
+/// Who is signed in, and their way out.
+fn signed_in(console: &Console, visitor: &Visitor) -> Markup {
+    let out = html! { span.dim { "Signed in as " (visitor.operator) } " " };
+    html! { div.visitor { (button(console, SIGN_OUT, "Sign out", &out)) } }
 }
 
 /// The address of an account's page.
@@ -137,7 +149,7 @@ pub(crate) fn button(console: &Console, action: &str, label: &str, inside: &Mark
 
 /// The field that shows that a form is this console's.
 pub(crate) fn token(console: &Console) -> Markup {
-    html! { input type="hidden" name=(FORM_TOKEN) value=(console.gate.form_token()); }
+    html! { input type="hidden" name=(FORM_TOKEN) value=[console.visitor.as_ref().map(Visitor::form_token)]; }
 }
 
 /// An account's state as a badge: by its word first, and by its colour, which is red only where

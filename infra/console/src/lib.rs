@@ -1,13 +1,14 @@
 //! The console: how close each account is to its limits, when everybody has their DM, and why
-//! somebody has none. Pages over [`Admin`], for the operator's tool
-//! and the local stack.
+//! somebody has none. Pages over [`Admin`], for the operator's tool, the local stack and the console
+//! function of a deployment.
 //!
 //! Pages are made here and work without script. What a page shows, it also gives as JSON where that
 //! is asked for (`Accept: application/json`), in the forms of the operator's tool.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `access` | lets in the browser of this machine that was given the link, and nobody else |
+//! | `access` | lets in the browser of this machine that was given the link, or who signed in at the deployment's issuer, and nobody else |
+//! | `house` | what all visitors share, and the way of each request through it |
 //! | `answer` | pages, JSON, and honest errors |
 //! | `layout`, `when`, `chart` | the frame of a page, times, the chart of the hours |
 //! | `overview`, `account`, `campaigns`, `outcomes`, `sends`, `why`, `plan`, `compare` | the pages |
@@ -20,6 +21,7 @@ mod answer;
 mod campaigns;
 mod chart;
 mod compare;
+mod house;
 mod layout;
 mod outcomes;
 mod overview;
@@ -31,20 +33,23 @@ mod why;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
-use spillway_core::id::AccountId;
-use spillway_core::time::Timestamp;
 use spillway_service::admin::Admin;
 use spillway_service::admin::dead_letters::DeadLetterQueue;
 use spillway_service::admin::derived::Deriver;
-use spillway_service::port::StoreError;
 use tokio::net::TcpListener;
 
-use self::access::Gate;
+pub use self::access::sign_in;
+use self::access::link::LinkGate;
+use self::access::sign_in::{SignIn, SignInSecrets};
+use self::answer::Format;
+use self::house::{Console, House};
 
 /// What a console shows, and works on.
 pub struct Shown {
@@ -52,57 +57,41 @@ pub struct Shown {
     pub admin: Arc<Admin>,
     /// What derives why a comment got nothing.
     pub deriver: Arc<Deriver>,
+    /// Whether comments are read at Meta for that.
+    pub comment_reads: CommentReads,
     /// The dead-letter queue.
     pub dead_letters: Arc<dyn DeadLetterQueue>,
     /// The name of the deployment, shown on each page.
     pub deployment: String,
-    /// Who does what is done here: written into the journals of accounts.
-    pub operator: String,
     /// Something that is shown on each page, such as that its times are a story's.
     pub notice: Option<&'static str>,
 }
 
-/// From so many accounts on, their list is remembered.
-const MANY_ACCOUNTS: usize = 1000;
-
-/// For how long it is.
-const LIST_KEPT: Duration = Duration::from_secs(30);
-
-/// A console that serves one browser.
-struct Console {
-    shown: Shown,
-    gate: Gate,
-    /// The ids of many accounts, and when they were read.
-    listed: Mutex<Option<(Timestamp, Arc<[AccountId]>)>>,
+/// Whether a console reads comments at Meta, which takes an account's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommentReads {
+    /// It does: it works with the rights of an operator.
+    Here,
+    /// It does not, and says that the console of the operator's tool does.
+    Elsewhere,
 }
 
-impl Console {
-    fn admin(&self) -> &Admin {
-        &self.shown.admin
-    }
+/// A console on loopback.
+struct OnLoopback {
+    house: House,
+    gate: LinkGate,
+}
 
-    fn now(&self) -> Timestamp {
-        self.admin().accounts.clock.now()
-    }
-
-    /// The ids of all accounts, in order. A list of many may be half a minute old.
-    async fn accounts(&self) -> Result<Arc<[AccountId]>, StoreError> {
-        let now = self.now();
-        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((_, accounts)) = listed.filter(|(at, _)| now < *at + LIST_KEPT) {
-            return Ok(accounts);
-        }
-        let accounts: Arc<[AccountId]> = self.admin().accounts.maintenance.accounts().await?.into();
-        if accounts.len() >= MANY_ACCOUNTS {
-            let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-            *listed = Some((now, accounts.clone()));
-        }
-        Ok(accounts)
+impl OnLoopback {
+    async fn answer(State(console): State<Arc<Self>>, request: Request) -> Response {
+        let format = Format::wanted(request.headers());
+        console.house.answer(format, console.gate.admit(request).await).await
     }
 }
 
 /// Serves a console on loopback until `until`, and returns the address to open: it lets one browser
-/// in, once. Port 0 lets the system choose.
+/// in, once. What is done there is done by `operator`, whom the journals of accounts name. Port 0 lets
+/// the system choose.
 ///
 /// It listens at 127.0.0.1, and at ::1 if this machine has it: a browser may take `localhost` for
 /// either.
@@ -111,6 +100,7 @@ impl Console {
 /// Fails if the port is taken, or the system has no randomness.
 pub fn serve(
     shown: Shown,
+    operator: String,
     port: u16,
     until: BoxFuture<'static, ()>,
 ) -> BoxFuture<'static, io::Result<String>> {
@@ -118,9 +108,9 @@ pub fn serve(
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let port = listener.local_addr()?.port();
         let other = TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).await.ok();
-        let (gate, address) = Gate::new(port)?;
-        let listed = Mutex::default();
-        let router = router::of(Arc::new(Console { shown, gate, listed }));
+        let (gate, address) = LinkGate::new(port, operator)?;
+        let console = Arc::new(OnLoopback { house: House::new(shown), gate });
+        let router = Router::new().fallback(OnLoopback::answer).with_state(console);
         let until: Shared<BoxFuture<'static, ()>> = until.shared();
         for listener in [Some(listener), other].into_iter().flatten() {
             let served = axum::serve(listener, router.clone());
@@ -133,4 +123,32 @@ pub fn serve(
         }
         Ok(address)
     })
+}
+
+/// A console on the web, for those who sign in.
+pub struct Deployed {
+    house: House,
+    gate: SignIn,
+}
+
+impl Deployed {
+    /// Makes one that lets in whom `sign_in` does.
+    pub fn new(shown: Shown, sign_in: SignIn) -> Self {
+        Self { house: House::new(shown), gate: sign_in }
+    }
+
+    /// Answers a request that came to `host`, by what lies in front of the console and not by the
+    /// request itself. Without secrets nobody can sign in, or show that they have.
+    pub fn answer<'a>(
+        &'a self,
+        host: &'a str,
+        secrets: Option<&'a SignInSecrets>,
+        request: Request,
+    ) -> BoxFuture<'a, Response> {
+        Box::pin(async move {
+            let format = Format::wanted(request.headers());
+            let admitted = self.gate.admit(&self.house, host, secrets, request).await;
+            self.house.answer(format, admitted).await
+        })
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
-use axum::{Router, middleware};
 
-use crate::access::{ASSETS, ENTRANCE, enter, guard};
+use crate::access::ASSETS;
 use crate::answer::Fault;
 use crate::{
     Console, account, actions, campaigns, compare, layout, outcomes, overview, plan, sends, why,
@@ -15,13 +15,12 @@ use crate::{
 /// The console that a handler answers for.
 pub(crate) type Served = State<Arc<Console>>;
 
-/// Routes requests to pages. The guard sees every request first.
-pub(crate) fn of(console: Arc<Console>) -> Router {
+/// Routes requests that were let in to pages.
+pub(crate) fn pages() -> Router<Arc<Console>> {
     const ACCOUNT: &str = "/accounts/{account}";
     let of_account = |rest: &str| format!("{ACCOUNT}{rest}");
     Router::new()
         .route("/", get(overview::get))
-        .route(ENTRANCE, get(enter))
         .route(&format!("{ASSETS}{{name}}"), get(layout::asset))
         .route("/find", get(overview::find))
         .route("/plan", get(plan::get))
@@ -44,6 +43,4 @@ pub(crate) fn of(console: Arc<Console>) -> Router {
         .route(&of_account("/sends/{key}/{what}"), get(actions::ask_send).post(actions::send))
         .fallback(async || Fault::NotFound("There is no such page.".into()))
         .method_not_allowed_fallback(async || Fault::Method)
-        .layer(middleware::from_fn_with_state(console.clone(), guard))
-        .with_state(console)
 }

@@ -10,7 +10,7 @@ use spillway_core::id::{AccountId, CommentId, MediaId, OnceKey, RecipientId, Sen
 use spillway_service::account::Account;
 use spillway_service::admin::derived::{DerivedView, NotDerived, Remark, Verdict};
 
-use crate::Console;
+use crate::{CommentReads, Console};
 use crate::answer::{Asked, Fault, Fields, account_id};
 use crate::layout::{self, Frame, address, button, segment, token};
 use crate::router::Served;
@@ -48,6 +48,9 @@ pub(crate) async fn derive(
     let comment = number(&asked.form, "comment")?.map(CommentId::new);
     let deriver = &console.shown.deriver;
     let derived = match (asked.form.get("text"), &comment) {
+        (None, Some(_)) if console.shown.comment_reads == CommentReads::Elsewhere => {
+            return Err(Fault::NotDone("This console reads no comments: the one that `spillway console` serves does.".into()));
+        }
         (None, Some(comment)) => {
             console.order(&account.id, &format!("read comment {comment}")).await?;
             deriver.of_comment(&account, comment).await
@@ -124,11 +127,19 @@ fn page(
                     p { strong { "No send is stored for comment " (comment) "." } " Entries are kept for as long as "
                         "the campaign's once_for says, and only of comments that a campaign wanted and whose author did "
                         "not have the DM." }
-                    p { "Meta can be asked what it says. That is one call of the account's hourly limit, and is not made "
-                        "if it does not fit." }
-                    (button(console, &here, "Ask Meta, and derive why", &html! {
-                        input type="hidden" name="comment" value=(comment);
-                    }))
+                    @match console.shown.comment_reads {
+                        CommentReads::Here => {
+                            p { "Meta can be asked what it says. That is one call of the account's hourly limit, and is "
+                                "not made if it does not fit." }
+                            (button(console, &here, "Ask Meta, and derive why", &html! {
+                                input type="hidden" name="comment" value=(comment);
+                            }))
+                        }
+                        CommentReads::Elsewhere => {
+                            p { "This console holds no account's token, so it cannot ask Meta what the comment says. The "
+                                "console that " code { "spillway console" } " serves can. Or paste its text below." }
+                        }
+                    }
                 }
             }
             (None, None) => {}

@@ -21,7 +21,7 @@ use spillway_cloud::links::StoredLinks;
 use spillway_cloud::schema;
 use spillway_cloud::secrets::{SecretSource, SecretStore, Secrets, SecretsError, process_number};
 use spillway_cloud::wiring::Wiring;
-use spillway_console::Shown;
+use spillway_console::{CommentReads, Shown};
 use spillway_core::hold::NewToken;
 use spillway_core::seed::seed;
 use spillway_core::unknown::RetryUnknown;
@@ -383,9 +383,9 @@ impl Stack {
         let shown = Shown {
             admin: self.admin.clone(),
             deriver: self.deriver.clone(),
+            comment_reads: CommentReads::Here,
             dead_letters: self.dead_letters.clone(),
             deployment: "local stack".into(),
-            operator: "somebody".into(),
             notice: match self.pace {
                 Pace::Real => None,
                 Pace::Stepped => Some(VIRTUAL),
@@ -393,7 +393,7 @@ impl Stack {
         };
         let until = Box::pin(self.stopped());
         Box::pin(async move {
-            let served = spillway_console::serve(shown, port, until).await;
+            let served = spillway_console::serve(shown, "somebody".into(), port, until).await;
             served.with_context(|| format!("cannot serve the console at port {port}"))
         })
     }

@@ -54,6 +54,12 @@ pub enum SecretsError {
          secretsmanager put-secret-value`"
     )]
     MalformedLinks(String),
+    /// The secret of the console is not in the form expected.
+    #[error(
+        "the secret of the console must be JSON like {{\"session_keys\": [\"…\"], \"client_secret\": \
+         \"…\"}}: {0}; correct it with `aws secretsmanager put-secret-value`"
+    )]
+    MalformedConsole(String),
     /// The system has no randomness to give.
     #[error("no randomness: {0}")]
     NoRandomness(String),
@@ -138,6 +144,38 @@ pub fn parse_link_keys(text: &SecretString) -> Result<LinkKeys, SecretsError> {
     LinkKeys::new(&keys).map_err(|error| SecretsError::MalformedLinks(error.to_string()))
 }
 
+/// What the console function keeps secret. Its `Debug` shows nothing of it.
+#[derive(Debug)]
+pub struct ConsoleSecrets {
+    /// The secrets of the keys that seal sessions: the first one seals, each opens.
+    pub session_keys: Vec<SecretString>,
+    /// What the issuer of sign-ins knows the console by; none if it has no secret.
+    pub client_secret: Option<SecretString>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConsoleWire {
+    session_keys: Several,
+    client_secret: SecretString,
+}
+
+/// Reads the JSON of the console's secret. Without a client's secret `client_secret` is empty.
+///
+/// # Errors
+/// Says where it is wrong; never what the secret holds.
+pub fn parse_console_secrets(text: &SecretString) -> Result<ConsoleSecrets, SecretsError> {
+    let wire: ConsoleWire = serde_json::from_str(text.expose_secret()).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        SecretsError::MalformedConsole(place)
+    })?;
+    let has_secret = !wire.client_secret.expose_secret().trim().is_empty();
+    Ok(ConsoleSecrets {
+        session_keys: wire.session_keys.into_list(),
+        client_secret: has_secret.then_some(wire.client_secret),
+    })
+}
+
 /// Where secrets are read.
 #[async_trait]
 pub trait SecretSource<T = Secrets>: Send + Sync {
@@ -192,6 +230,17 @@ impl SecretSource<LinkKeys> for LinkSecret {
     async fn read(&self) -> Result<LinkKeys, SecretsError> {
         let (text, _) = self.0.read_text().await?;
         parse_link_keys(&text)
+    }
+}
+
+/// Reads the secret of the console from Secrets Manager.
+pub struct ConsoleSecret(pub SecretsManager);
+
+#[async_trait]
+impl SecretSource<ConsoleSecrets> for ConsoleSecret {
+    async fn read(&self) -> Result<ConsoleSecrets, SecretsError> {
+        let (text, _) = self.0.read_text().await?;
+        parse_console_secrets(&text)
     }
 }
 
@@ -326,6 +375,20 @@ mod tests {
             format!(r#"{{"keys":"{key}","hunter2":1}}"#),
         ] {
             let error = parse(&bad).unwrap_err().to_string();
+            assert!(error.contains("put-secret-value") && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_consoles_secret_may_have_no_clients_secret_and_is_never_quoted() {
+        let parse = |text: &str| parse_console_secrets(&SecretString::from(text));
+        let made = parse(r#"{"client_secret":"","session_keys":"generated"}"#).unwrap();
+        assert_eq!((made.session_keys.len(), made.client_secret.is_none()), (1, true));
+        let filled = parse(r#"{"client_secret":"hush","session_keys":["new","old"]}"#).unwrap();
+        assert_eq!((filled.session_keys.len(), filled.client_secret.is_some()), (2, true));
+        assert!(!format!("{filled:?}").contains("hush"));
+        for bad in ["hunter2", r#"{"client_secret":"hunter2"}"#, r#"{"session_keys":["hunter2"]}"#] {
+            let error = parse(bad).unwrap_err().to_string();
             assert!(error.contains("put-secret-value") && !error.contains("hunter2"), "{error}");
         }
     }

@@ -48,6 +48,7 @@ use tracing::warn;
 
 use crate::cloudwatch::CloudWatch;
 use crate::config::{Config, ConfigError};
+use crate::dead_letters::DeadLetters;
 use crate::dynamo::{
     DynamoAccounts, DynamoAppBudgets, DynamoBacklogs, DynamoBudgets, DynamoConversations,
     DynamoCursors, DynamoDeletions, DynamoEchoWatches, DynamoJournal, DynamoLeads,
@@ -59,7 +60,7 @@ use crate::lead_bus::EventBridge;
 use crate::links::StoredLinks;
 use crate::meta::graph::MetaGraph;
 use crate::sample_keys::SampleKeys;
-use crate::secrets::{LinkSecret, SecretStore, SecretsError, SecretsManager, process_number};
+use crate::secrets::{ConsoleSecret, ConsoleSecrets, LinkSecret, SecretStore, SecretsError, SecretsManager, process_number};
 use crate::server_date::ServerDate;
 use crate::sqs::{SqsReleaseQueue, SqsSendQueue};
 use crate::token::{KeyService, Kms, TokenKeys};
@@ -249,6 +250,22 @@ impl Environment {
     pub fn required_link_keys(&self, wiring: &Wiring) -> Result<SecretStore<LinkKeys>, StartError> {
         let missing = vec![("SPILLWAY_LINK_SECRET_ID", "name or ARN of the secret of links")];
         Ok(self.link_keys(wiring).ok_or(ConfigError { missing })?)
+    }
+
+    /// The secrets of the console, in the secret of this name or ARN.
+    pub fn console_secrets(&self, wiring: &Wiring, id: String) -> SecretStore<ConsoleSecrets> {
+        let client = aws_sdk_secretsmanager::Client::new(&self.aws);
+        let source = ConsoleSecret(SecretsManager { client, id });
+        SecretStore::new(Arc::new(source), self.clock.clone(), wiring.meter.clone())
+    }
+
+    /// The dead-letter queue, for operators.
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters {
+            client: aws_sdk_sqs::Client::new(&self.aws),
+            url: self.config.dead_letter_queue_url.clone(),
+            send_url: self.config.send_queue_url.clone(),
+        }
     }
 
     fn link_keys(&self, wiring: &Wiring) -> Option<SecretStore<LinkKeys>> {

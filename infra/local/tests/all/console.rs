@@ -13,7 +13,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use spillway_cloud::wiring::Wiring;
-use spillway_console::Shown;
+use spillway_console::{CommentReads, Shown};
 use spillway_core::id::{CommentId, OnceKey, SendId};
 use spillway_core::send::{Address, CampaignStep, Class, Content, PendingSend, REPLY_WINDOW};
 use spillway_core::time::Timestamp;
@@ -655,11 +655,12 @@ async fn a_store_that_does_not_answer_is_said_to_be_so() {
         admin: Arc::new(wiring.admin()),
         deriver: Arc::new(wiring.deriver()),
         dead_letters: stack.dead_letters.clone(),
+        comment_reads: CommentReads::Here,
         deployment: "cut off".into(),
-        operator: "ana".into(),
         notice: None,
     };
-    let url = spillway_console::serve(cut_off, 0, Box::pin(std::future::pending())).await.unwrap();
+    let never = Box::pin(std::future::pending());
+    let url = spillway_console::serve(cut_off, "ana".into(), 0, never).await.unwrap();
     let origin = url.split_once("/enter").unwrap().0;
     let entered = browser.http.get(&url).send().await.unwrap();
     let cookie = entered.headers()[SET_COOKIE].to_str().unwrap().to_owned();
