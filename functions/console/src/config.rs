@@ -42,11 +42,10 @@ impl ConsoleConfig {
             "address of the issuer of sign-ins, https://…",
             spillway_console::sign_in::is_safe,
         );
-        let client_id = required(
-            "SPILLWAY_CONSOLE_CLIENT_ID",
-            "what the issuer knows the console by",
-            |_| true,
-        );
+        let client_id =
+            required("SPILLWAY_CONSOLE_CLIENT_ID", "what the issuer knows the console by", |_| {
+                true
+            });
         let groups_claim =
             get("SPILLWAY_CONSOLE_GROUPS_CLAIM").unwrap_or_else(|| COGNITO_GROUPS.into());
         let domain = get("SPILLWAY_CONSOLE_DOMAIN");

@@ -61,8 +61,7 @@ impl Web for HttpWeb {
 }
 
 async fn answer(request: RequestBuilder) -> Result<WebAnswer, NoAnswer> {
-    let mut answer =
-        request.header(ACCEPT, "application/json").send().await.map_err(no_answer)?;
+    let mut answer = request.header(ACCEPT, "application/json").send().await.map_err(no_answer)?;
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(no_answer)? {
         body.extend_from_slice(&chunk);

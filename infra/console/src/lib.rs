@@ -45,8 +45,8 @@ use spillway_service::admin::dead_letters::DeadLetterQueue;
 use spillway_service::admin::derived::Deriver;
 use tokio::net::TcpListener;
 
-pub use self::access::sign_in;
 use self::access::link::LinkGate;
+pub use self::access::sign_in;
 use self::access::sign_in::{SignIn, SignInSecrets};
 use self::answer::Format;
 use self::house::{Console, House};

@@ -10,11 +10,11 @@ use spillway_core::id::{AccountId, CommentId, MediaId, OnceKey, RecipientId, Sen
 use spillway_service::account::Account;
 use spillway_service::admin::derived::{DerivedView, NotDerived, Remark, Verdict};
 
-use crate::{CommentReads, Console};
 use crate::answer::{Asked, Fault, Fields, account_id};
 use crate::layout::{self, Frame, address, button, segment, token};
 use crate::router::Served;
 use crate::when::Clocks;
+use crate::{CommentReads, Console};
 
 /// Bytes of a pasted text.
 const TEXT_BYTES_MAX: usize = 4000;
@@ -49,7 +49,10 @@ pub(crate) async fn derive(
     let deriver = &console.shown.deriver;
     let derived = match (asked.form.get("text"), &comment) {
         (None, Some(_)) if console.shown.comment_reads == CommentReads::Elsewhere => {
-            return Err(Fault::NotDone("This console reads no comments: the one that `spillway console` serves does.".into()));
+            return Err(Fault::NotDone(
+                "This console reads no comments: the one that `spillway console` serves does."
+                    .into(),
+            ));
         }
         (None, Some(comment)) => {
             console.order(&account.id, &format!("read comment {comment}")).await?;

@@ -142,6 +142,8 @@ pub enum Function {
     Upkeep,
     /// `functions/link`.
     Link,
+    /// `functions/console`.
+    Console,
 }
 
 /// What a function asked of AWS.

@@ -56,6 +56,8 @@ pub const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
 pub const UPKEEP_TIMEOUT: Duration = Duration::from_secs(600);
 /// The link function's timeout.
 pub const LINK_TIMEOUT: Duration = Duration::from_secs(10);
+/// The console function's timeout.
+pub const CONSOLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Messages that the sender is given at a time.
 pub const SENDER_BATCH: i32 = 10;
 /// Messages that the release function is given at a time.
@@ -70,6 +72,7 @@ impl Function {
             Self::Release => RELEASE_TIMEOUT,
             Self::Upkeep => UPKEEP_TIMEOUT,
             Self::Link => LINK_TIMEOUT,
+            Self::Console => CONSOLE_TIMEOUT,
         }
     }
 }
@@ -217,7 +220,7 @@ impl Stack {
     }
 
     /// Has a function handle a request, as its URL does.
-    async fn invoke_by_url<'f>(
+    pub(crate) async fn invoke_by_url<'f>(
         &self,
         function: Function,
         (method, uri, headers, body): (&Method, &Uri, &HeaderMap, &[u8]),

@@ -6,7 +6,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`stack`], [`driver`], [`lambda`], [`lineage`] | the stack, its virtual time, and the Lambda service |
+//! | [`stack`], [`driver`], [`lambda`], [`lineage`], `deployed_console` | the stack, its virtual time, and the Lambda service |
 //! | [`kms`], [`secrets_manager`] | the services that it replaces |
 //! | [`story`], [`drill`], [`serve`] | what it plays |
 //! | [`comments`], [`inbox`], [`people`], [`messages`] | what people do, and what reaches them |
@@ -17,6 +17,7 @@ pub mod busy;
 pub mod clock;
 pub mod cloudwatch;
 pub mod comments;
+mod deployed_console;
 pub mod drill;
 pub mod driver;
 pub mod event_bus;

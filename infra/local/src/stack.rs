@@ -425,6 +425,16 @@ impl Stack {
         Ok(())
     }
 
+    /// The wiring of a new process, over clients that are counted.
+    pub(crate) fn wiring(&self) -> Result<Wiring> {
+        self.wire.wiring(&self.config, self.keys.clone(), self.clock.clone())
+    }
+
+    /// SQS as the functions use it.
+    pub(crate) fn counted_sqs(&self) -> &aws_sdk_sqs::Client {
+        &self.wire.sqs
+    }
+
     /// The number of the next comment that somebody posts, from 1.
     pub(crate) fn next_comment(&self) -> u64 {
         self.comments_posted.fetch_add(1, Ordering::Relaxed) + 1
@@ -437,6 +447,21 @@ impl Stack {
 }
 
 impl Wire {
+    /// The wiring of a new process.
+    fn wiring(
+        &self,
+        config: &Config,
+        keys: Arc<LocalKeys>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Wiring> {
+        let process = {
+            let mut next = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+            *next = next.wrapping_add(1);
+            seed(&["process", &next.to_string()])
+        };
+        Ok(Wiring::new(config, keys, &self.dynamo, &self.sqs, clock, process)?)
+    }
+
     fn process(
         &self,
         config: &Config,
@@ -444,12 +469,7 @@ impl Wire {
         keys: Arc<LocalKeys>,
         clock: Arc<dyn Clock>,
     ) -> Result<Functions> {
-        let process = {
-            let mut next = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
-            *next = next.wrapping_add(1);
-            seed(&["process", &next.to_string()])
-        };
-        let wiring = Wiring::new(config, keys, &self.dynamo, &self.sqs, clock.clone(), process)?;
+        let wiring = self.wiring(config, keys, clock.clone())?;
         let secret = LocalSecret { secrets: secrets.clone(), gone: self.secret_gone.clone() };
         let link_keys = || {
             let source = Arc::new(LocalLinkSecret(self.link_keys.clone()));

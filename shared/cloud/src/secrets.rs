@@ -387,7 +387,8 @@ mod tests {
         let filled = parse(r#"{"client_secret":"hush","session_keys":["new","old"]}"#).unwrap();
         assert_eq!((filled.session_keys.len(), filled.client_secret.is_some()), (2, true));
         assert!(!format!("{filled:?}").contains("hush"));
-        for bad in ["hunter2", r#"{"client_secret":"hunter2"}"#, r#"{"session_keys":["hunter2"]}"#] {
+        for bad in ["hunter2", r#"{"client_secret":"hunter2"}"#, r#"{"session_keys":["hunter2"]}"#]
+        {
             let error = parse(bad).unwrap_err().to_string();
             assert!(error.contains("put-secret-value") && !error.contains("hunter2"), "{error}");
         }

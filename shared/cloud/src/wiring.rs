@@ -60,7 +60,10 @@ use crate::lead_bus::EventBridge;
 use crate::links::StoredLinks;
 use crate::meta::graph::MetaGraph;
 use crate::sample_keys::SampleKeys;
-use crate::secrets::{ConsoleSecret, ConsoleSecrets, LinkSecret, SecretStore, SecretsError, SecretsManager, process_number};
+use crate::secrets::{
+    ConsoleSecret, ConsoleSecrets, LinkSecret, SecretStore, SecretsError, SecretsManager,
+    process_number,
+};
 use crate::server_date::ServerDate;
 use crate::sqs::{SqsReleaseQueue, SqsSendQueue};
 use crate::token::{KeyService, Kms, TokenKeys};

@@ -103,7 +103,8 @@ mod tests {
     use super::*;
 
     fn gate() -> (LinkGate, String) {
-        let (gate, address) = LinkGate::new(4000, "ana".into()).unwrap_or_else(|error| panic!("{error}"));
+        let (gate, address) =
+            LinkGate::new(4000, "ana".into()).unwrap_or_else(|error| panic!("{error}"));
         let token = address.split_once("token=").map(|(_, token)| token.to_owned());
         (gate, token.unwrap_or_default())
     }

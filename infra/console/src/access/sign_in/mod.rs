@@ -136,9 +136,8 @@ impl SignIn {
     ) -> Result<Admitted, Fault> {
         let domain = self.domain.as_deref();
         let origin = format!("https://{}", domain.unwrap_or(host));
-        let origin_of = |given: &str| {
-            (given == host || Some(given) == domain).then(|| origin.clone())
-        };
+        let origin_of =
+            |given: &str| (given == host || Some(given) == domain).then(|| origin.clone());
         check(&request, origin_of, "this console has another address")?;
         let path = request.uri().path();
         if path.starts_with(ASSETS) {
@@ -204,8 +203,7 @@ impl Visit<'_> {
         let to = asked.get("to").filter(|to| is_own_path(to)).unwrap_or("/").to_owned();
         let draw = || Token::draw().map(|token| token.0).map_err(|_| SignInFault::NoSecrets);
         let until_ms = (self.now + LOGIN_LASTS).as_millis();
-        let login =
-            Login { state: draw()?, nonce: draw()?, verifier: draw()?, to, until_ms };
+        let login = Login { state: draw()?, nonce: draw()?, verifier: draw()?, to, until_ms };
         let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&login.verifier));
         let mut query = form_urlencoded::Serializer::new(String::new());
         query
@@ -273,9 +271,8 @@ impl Visit<'_> {
             groups_claim,
             now: self.now,
         };
-        let verify = |known: &Known| {
-            id_token::verify(token.expose_secret(), &known.keys, &expected)
-        };
+        let verify =
+            |known: &Known| id_token::verify(token.expose_secret(), &known.keys, &expected);
         match verify(&known) {
             // The issuer may have new keys.
             Err(TokenFault::UnknownKey) => match issuer.newer(&known, self.now).await? {

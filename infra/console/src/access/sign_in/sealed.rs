@@ -100,9 +100,8 @@ mod tests {
         let own = secrets(&["a"]);
         let sealed = own.seal("session", &"ana").unwrap();
         assert!(!sealed.contains("ana"));
-        let open = |secrets: &SignInSecrets, name, cookie: &str| {
-            secrets.open::<String>(name, cookie)
-        };
+        let open =
+            |secrets: &SignInSecrets, name, cookie: &str| secrets.open::<String>(name, cookie);
         assert_eq!(open(&own, "session", &sealed).as_deref(), Some("ana"));
         assert_eq!(open(&own, "login", &sealed), None);
         assert_eq!(open(&secrets(&["b"]), "session", &sealed), None);
