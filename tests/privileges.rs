@@ -16,6 +16,7 @@ use spillway_sqs::NewMessage;
 use spillway_service::port::{UpkeepRequest, UpkeepRequests};
 
 use crate::harness::{CREATOR, START, Said, World, all_said, quotas, said};
+use crate::sign_in::every_page_and_action;
 use crate::template::{resource, template};
 
 /// A permission of a function's role, or a call that needs it.
@@ -36,13 +37,21 @@ impl fmt::Display for Permission {
     }
 }
 
-const FUNCTIONS: [Function; 5] =
-    [Function::Webhook, Function::Sender, Function::Release, Function::Upkeep, Function::Link];
+const FUNCTIONS: [Function; 6] = [
+    Function::Webhook,
+    Function::Sender,
+    Function::Release,
+    Function::Upkeep,
+    Function::Link,
+    Function::Console,
+];
 
 /// What functions ask of services that the local stack has in process and so does not show: the
 /// webhook for the app's secrets, sender and upkeep for the key that tokens are sealed with, sender and
-/// link function for the keys of links, and upkeep for the bus on which it tells of leads.
-const IN_PROCESS: [(Function, &str, &str); 6] = [
+/// link function for the keys of links, the console for what seals its sessions, and upkeep for the bus on
+/// which it tells of leads.
+const IN_PROCESS: [(Function, &str, &str); 7] = [
+    (Function::Console, "secretsmanager:GetSecretValue", "ConsoleSecret"),
     (Function::Sender, "secretsmanager:GetSecretValue", "LinkSecret"),
     (Function::Link, "secretsmanager:GetSecretValue", "LinkSecret"),
     (Function::Webhook, "secretsmanager:GetSecretValue", "Secret"),
@@ -314,6 +323,7 @@ async fn everything() -> BTreeSet<Permission> {
 async fn each_role_allows_what_its_function_does_and_no_more() {
     let template = template();
     let mut used = everything().await;
+    used.extend(self::used(&every_page_and_action().await.stack));
     used.extend(used_beside(&template));
     let differences = differences(&granted(&template), &used);
     assert!(differences.is_empty(), "template.yaml:\n{}", differences.join("\n"));

@@ -15,13 +15,15 @@ use serde_yaml_ng::Value as Yaml;
 use spillway_cloud::config::{Config, GRAPH_URL, GRAPH_VERSION};
 use spillway_cloud::emf::{NAMESPACE, STACK};
 use spillway_cloud::schema;
-use spillway_cloud::secrets::{Secrets, parse_link_keys};
+use spillway_cloud::secrets::{Secrets, parse_console_secrets, parse_link_keys};
 use spillway_cloud::token::{KMS_CONTEXT, Purpose};
+use spillway_console::sign_in::{CALLBACK, SignInSecrets};
+use spillway_console_function::config::ConsoleConfig;
 use spillway_core::content::LINK_BASE_BYTES_MAX;
 use spillway_graph::GraphConfig;
 use spillway_local::lambda::{
-    LINK_TIMEOUT, RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, SENDER_TIMEOUT, UPKEEP_TIMEOUT,
-    WEBHOOK_TIMEOUT,
+    CONSOLE_TIMEOUT, LINK_TIMEOUT, RELEASE_BATCH, RELEASE_TIMEOUT, SENDER_BATCH, SENDER_TIMEOUT,
+    UPKEEP_TIMEOUT, WEBHOOK_TIMEOUT,
 };
 use spillway_local::stack::{Blueprint, Pace, Ports, Stack};
 use spillway_meta::signature::SignatureError;
@@ -30,8 +32,14 @@ use spillway_service::metrics::{Definition, Kind, Metric, name_of};
 use spillway_service::release::OVERDUE;
 
 /// The functions' names in the template.
-pub(crate) const FUNCTIONS: [&str; 5] =
-    ["WebhookFunction", "SenderFunction", "ReleaseFunction", "UpkeepFunction", "LinkFunction"];
+pub(crate) const FUNCTIONS: [&str; 6] = [
+    "WebhookFunction",
+    "SenderFunction",
+    "ReleaseFunction",
+    "UpkeepFunction",
+    "LinkFunction",
+    "ConsoleFunction",
+];
 
 /// The template as JSON, with CloudFormation's short forms written out: `!Ref X` is `{"Ref": "X"}`
 /// and `!GetAtt X.Y` is `{"Fn::GetAtt": "X.Y"}`.
@@ -84,15 +92,24 @@ fn the_functions_get_exactly_the_variables_that_the_configuration_reads() {
     let set = template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
     let mut set: BTreeSet<String> = set.keys().cloned().collect();
     assert!(set.remove("RUST_LOG"), "logging reads it");
-    for function in FUNCTIONS {
-        let own = &resource(&template, function)["Environment"]["Variables"];
-        let own: Vec<&String> = own.as_object().into_iter().flat_map(Map::keys).collect();
+    let of = |function| {
+        let own = resource(&template, function)["Environment"]["Variables"].clone();
+        own.as_object().into_iter().flat_map(Map::keys).cloned().collect::<Vec<String>>()
+    };
+    for function in FUNCTIONS.into_iter().filter(|function| *function != "ConsoleFunction") {
+        let own = of(function);
         // The address of the link function would depend on itself.
         let writes_links = function == "SenderFunction";
         assert_eq!(own, ["SPILLWAY_LINK_URL"][..usize::from(writes_links)], "{function}");
-        set.extend(own.into_iter().cloned());
+        set.extend(own);
     }
-    assert_eq!(read.into_inner(), set);
+    assert_eq!(read.take(), set);
+    let console = ConsoleConfig::read(|name| {
+        read.borrow_mut().insert(name.to_owned());
+        Some("https://a.example/@a.example".into())
+    });
+    assert!(console.is_ok());
+    assert_eq!(read.into_inner(), of("ConsoleFunction").into_iter().collect());
 }
 
 #[test]
@@ -133,6 +150,7 @@ fn timeouts_and_batches_are_those_of_the_local_stack() {
         ("ReleaseFunction", RELEASE_TIMEOUT),
         ("UpkeepFunction", UPKEEP_TIMEOUT),
         ("LinkFunction", LINK_TIMEOUT),
+        ("ConsoleFunction", CONSOLE_TIMEOUT),
     ] {
         assert_eq!(resource(&template, name)["Timeout"], timeout.as_secs(), "{name}");
     }
@@ -204,7 +222,7 @@ fn granted(template: &Value, role: &str, service: &str) -> Vec<Value> {
 #[test]
 fn the_sender_alone_opens_tokens_and_the_webhook_alone_reads_the_secret() {
     let template = template();
-    for role in ["WebhookRole", "ReleaseRole", "LinkRole"] {
+    for role in ["WebhookRole", "ReleaseRole", "LinkRole", "ConsoleRole"] {
         assert_eq!(granted(&template, role, "kms:"), Vec::<Value>::new(), "{role}");
     }
     assert_eq!(granted(&template, "ReleaseRole", "secretsmanager:"), Vec::<Value>::new());
@@ -286,6 +304,43 @@ fn the_generated_secret_of_links_signs_them() {
     assert_eq!(template()["Resources"]["LinkSecret"]["DeletionPolicy"], "Retain");
 }
 
+#[test]
+fn the_generated_secret_of_the_console_seals_sessions_and_has_no_clients_secret() {
+    let generate = &resource(&template(), "ConsoleSecret")["GenerateSecretString"];
+    let text = generate["SecretStringTemplate"].as_str().unwrap();
+    let mut secret: Value = serde_json::from_str(text).unwrap();
+    let drawn = "x".repeat(generate["PasswordLength"].as_u64().unwrap().try_into().unwrap());
+    secret[generate["GenerateStringKey"].as_str().unwrap()] = drawn.into();
+    let secret = parse_console_secrets(&SecretString::from(secret.to_string())).unwrap();
+    assert!(secret.client_secret.is_none());
+    assert!(SignInSecrets::new(&secret.session_keys, None).is_ok());
+}
+
+/// Nothing of the console is there unless it is turned on, and then somebody is let in.
+#[test]
+fn the_console_is_off_by_default_and_all_of_it_hangs_on_one_condition() {
+    let template = template();
+    assert_eq!(template["Parameters"]["Console"]["Default"], "off");
+    let is_on = json!({ "Fn::Equals": [{ "Ref": "Console" }, "on"] });
+    assert_eq!(template["Conditions"]["HasConsole"], is_on);
+    for part in ["Resources", "Outputs"] {
+        for (name, part) in template[part].as_object().unwrap() {
+            let is_consoles = part["Condition"] == "HasConsole";
+            assert_eq!(name.starts_with("Console"), is_consoles, "{name}");
+        }
+    }
+    let rule = &template["Rules"]["ConsoleHasIssuer"];
+    assert_eq!(rule["RuleCondition"], is_on);
+    let needed = rule["Assertions"].to_string();
+    for name in ["ConsoleIssuer", "ConsoleClientId", "ConsoleAllowed", "Front"] {
+        assert!(needed.contains(&format!("{{\"Ref\":\"{name}\"}}")), "{name}");
+    }
+    let back = &template["Outputs"]["ConsoleRedirectUri"]["Value"]["Fn::If"];
+    for uri in [&back[1], &back[2]] {
+        assert!(uri["Fn::Sub"].as_str().unwrap().ends_with(&CALLBACK[1..]), "{uri}");
+    }
+}
+
 /// Nothing of links is there unless they are turned on, and nothing else hangs on that.
 #[test]
 fn links_are_off_by_default_and_all_of_them_hangs_on_one_condition() {
@@ -320,6 +375,7 @@ fn each_function_is_deployed_by_an_alias_that_its_failures_roll_back() {
         ("ReleaseFunction", "FailedRecords", 300),
         ("UpkeepFunction", "FailedVisits", 900),
         ("LinkFunction", "Url5xxCount", 60),
+        ("ConsoleFunction", "Url5xxCount", 60),
     ] {
         let properties = resource(&template, function);
         assert_eq!(properties["AutoPublishAliasAllProperties"], true, "{function}");
@@ -609,7 +665,7 @@ fn every_alarm_tells_somebody_says_what_to_do_and_is_on_the_dashboard_and_in_the
     // Those that move an alias back act on the deployment alone; errors tell somebody by another.
     let (rollbacks, alarms): (Vec<_>, Vec<_>) =
         alarms(&template).into_iter().partition(|(name, _)| name.ends_with("RollbackAlarm"));
-    assert_eq!((rollbacks.len(), alarms.len()), (5, 24));
+    assert_eq!((rollbacks.len(), alarms.len()), (6, 25));
     for (name, alarm) in alarms {
         assert_eq!(alarm["AlarmActions"], topic, "{name}");
         let text = alarm["AlarmDescription"].as_str().unwrap();
@@ -634,14 +690,15 @@ fn dashboard(template: &Value, front: Front) -> (String, Value) {
     let requests = &body[1]["Requests"]["Fn::If"];
     assert_eq!(requests[0], "IsFunctionUrl");
     let requests = requests[front as usize]["Fn::Sub"].as_str().unwrap();
-    let of_links = |name: &str| {
+    let optional = |name: &str, condition: &str| {
         let part = &body[1][name]["Fn::If"];
-        assert_eq!((&part[0], &part[2]), (&json!("HasLinks"), &json!("")));
+        assert_eq!((&part[0], &part[2]), (&json!(condition), &json!("")));
         part[1]["Fn::Sub"].as_str().unwrap().to_owned()
     };
     let text = body[0].as_str().unwrap().replace("${Requests}", requests);
-    let text = text.replace("${LinkAlarm}", &of_links("LinkAlarm"));
-    let body = text.replace("${Links}", &of_links("Links"));
+    let text = text.replace("${LinkAlarm}", &optional("LinkAlarm", "HasLinks"));
+    let text = text.replace("${ConsoleAlarm}", &optional("ConsoleAlarm", "HasConsole"));
+    let body = text.replace("${Links}", &optional("Links", "HasLinks"));
     let json = serde_json::from_str(&body).unwrap();
     (body, json)
 }

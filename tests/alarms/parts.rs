@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use axum::http::StatusCode;
 use spillway_core::id::AccountId;
 use spillway_core::time::Timestamp;
 use spillway_local::fault_injector::KillPoint;
@@ -10,8 +11,8 @@ use spillway_service::keys;
 
 use super::{CHECK, HOUR, LINES, MINUTE, Play, TOLD_WITHIN, observed};
 use crate::harness::{CREATOR, OTHER, START, all_said, said};
-use crate::links;
 use crate::upkeep::{end_of_a_token, webhooks_that_stop};
+use crate::{links, sign_in};
 
 /// Overdue looks at twenty minutes.
 const OVERDUE_WITHIN: Duration = Duration::from_secs(30 * 60);
@@ -60,6 +61,16 @@ async fn a_link_function_that_dies_is_told() {
     assert_eq!(play.world.tap_link(&link).await.0, 502);
     play.pass(MINUTE, MINUTE).await;
     play.assert_told(died_at, &["LinkError"], &[]);
+}
+
+#[tokio::test]
+async fn a_console_that_cannot_read_its_secret_is_told() {
+    let mut play = Play::start().await;
+    let began_at = play.world.now();
+    let page = sign_in::page_without_secret(&play.world).await;
+    assert_eq!(page, StatusCode::SERVICE_UNAVAILABLE);
+    play.pass(MINUTE, MINUTE).await;
+    play.assert_told(began_at, &["ConsoleError"], &[]);
 }
 
 #[tokio::test]

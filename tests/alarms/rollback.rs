@@ -57,6 +57,12 @@ fn each_kind_of_failure_moves_the_alias_back() {
             every: several_a_minute,
             enough: 3,
         },
+        Failing {
+            function: "Console",
+            counted_by: ["Errors", "Url5xxCount"],
+            every: several_a_minute,
+            enough: 3,
+        },
     ] {
         let Failing { function, counted_by, every, enough } = failing;
         let alarm = Alarm::read(&resource(&template(), &format!("{function}RollbackAlarm")));
