@@ -21,10 +21,12 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn console() -> Result<ConsoleFunction, StartError> {
-    let config = ConsoleConfig::from_env()?;
     let environment = Environment::load().await?;
+    let config = ConsoleConfig::from_env()?;
     let wiring = environment.wiring()?;
     let secrets = environment.console_secrets(&wiring, config.secret_id);
+    // Without a secret there is a page that says so: whoever asks for one tries again.
+    let (_, ()) = tokio::join!(secrets.current(), wiring.warm());
     let shown = shown(&wiring, Arc::new(environment.dead_letters()));
     Ok(ConsoleFunction::new(shown, config.sign_in, HttpWeb::new(), secrets, wiring.metrics()))
 }
