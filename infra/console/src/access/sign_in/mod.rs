@@ -1,7 +1,7 @@
 //! Those who sign in at an OpenID Connect issuer, by the code flow with PKCE, and whom the deployment
 //! allows.
 //!
-//! A sign-in goes from [`SIGN_IN`] to the issuer, which sends the browser back to [`CALLBACK`] with a
+//! A sign-in goes from `/sign-in` to the issuer, which sends the browser back to [`CALLBACK`] with a
 //! code. The code is exchanged for an ID token, which says who somebody is; no other token is kept. Then
 //! the browser has a session, in a sealed cookie, for eight hours.
 //!
@@ -288,10 +288,8 @@ impl Visit<'_> {
         let Identity { subject, email, is_unverified, groups } = identity;
         let member = Membership { email, groups: self.gate.allowed.named(groups) };
         if !self.gate.allowed.has(&member) {
-            return Err(match is_unverified {
-                true => SignInFault::Unverified,
-                false => SignInFault::NotAllowed,
-            });
+            let why = if is_unverified { SignInFault::Unverified } else { SignInFault::NotAllowed };
+            return Err(why);
         }
         let operator = member.email.clone().unwrap_or_else(|| format!("subject {subject}"));
         let form_token = Token::draw().map_err(|_| SignInFault::NoSecrets)?.0;
