@@ -48,9 +48,10 @@ const FUNCTIONS: [Function; 6] = [
 
 /// What functions ask of services that the local stack has in process and so does not show: the
 /// webhook for the app's secrets, sender and upkeep for the key that tokens are sealed with, sender and
-/// link function for the keys of links, the console for what seals its sessions, and upkeep for the bus on
-/// which it tells of leads.
-const IN_PROCESS: [(Function, &str, &str); 7] = [
+/// link function for the keys of links, the console for what seals its sessions and for metrics, and upkeep
+/// for the bus on which it tells of leads.
+const IN_PROCESS: [(Function, &str, &str); 8] = [
+    (Function::Console, "cloudwatch:GetMetricData", "*"),
     (Function::Console, "secretsmanager:GetSecretValue", "ConsoleSecret"),
     (Function::Sender, "secretsmanager:GetSecretValue", "LinkSecret"),
     (Function::Link, "secretsmanager:GetSecretValue", "LinkSecret"),

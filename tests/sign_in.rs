@@ -203,14 +203,17 @@ async fn somebody_signs_in_pauses_an_account_and_signs_out() {
     assert_eq!(again.location.as_deref(), Some("/sign-in?to=%2Fplan"));
 }
 
-/// Every page and every action of the deployed console, of an account with a send that failed, sends that
-/// wait, and the app on hold.
+/// Every page and every action of the deployed console, of an account with a send that failed and sends
+/// that wait, while the app is on hold and there is a dead letter.
 pub(crate) async fn every_page_and_action() -> World {
     let mut browser = Browser::start("group:ops").await;
     let (failed, waits) = (said(1), said(3));
     // Its funnel reads what is kept of conversations.
     browser.world.put_campaign(guide()).await;
-    let graph = &browser.world.stack.graph;
+    let stack = &browser.world.stack;
+    let dead_letter = stack.poller.send_message().queue_url(&stack.config.dead_letter_queue_url);
+    dead_letter.message_body("x").send().await.unwrap();
+    let graph = &stack.graph;
     let gone = Fault::new(FaultKind::RecipientUnavailable);
     graph.order_fault(gone.for_comment(failed.id.as_str()));
     let throttled = FaultKind::Throttled { code: 4, regain_minutes: Some(50) };

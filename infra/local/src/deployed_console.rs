@@ -24,7 +24,7 @@ impl Stack {
         options: SignInOptions,
         secrets: Arc<dyn SecretSource<ConsoleSecrets>>,
     ) -> Result<ConsoleFunction> {
-        let wiring = self.wiring()?;
+        let wiring = self.operators_wiring()?;
         let dead_letters = DeadLetters {
             client: self.counted_sqs().clone(),
             url: self.config.dead_letter_queue_url.clone(),

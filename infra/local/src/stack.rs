@@ -425,9 +425,10 @@ impl Stack {
         Ok(())
     }
 
-    /// The wiring of a new process, over clients that are counted.
-    pub(crate) fn wiring(&self) -> Result<Wiring> {
-        self.wire.wiring(&self.config, self.keys.clone(), self.clock.clone())
+    /// The wiring of a new process for operators, over clients that are counted.
+    pub(crate) fn operators_wiring(&self) -> Result<Wiring> {
+        let wiring = self.wire.wiring(&self.config, self.keys.clone(), self.clock.clone())?;
+        Ok(Wiring { counts: self.delivery_metrics.clone(), ..wiring })
     }
 
     /// SQS as the functions use it.
