@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// The most rules that there may be.
 const RULES_MAX: usize = 200;
 
+/// The most bytes of a group's name.
+const GROUP_BYTES_MAX: usize = 256;
+
 /// A list of e-mail addresses, domains and groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed(Vec<Rule>);
@@ -24,8 +27,8 @@ enum Rule {
 pub(super) struct Membership {
     /// Their address, if the issuer has verified it.
     pub(super) email: Option<String>,
-    /// Those of their groups that were allowed when they signed in.
-    pub(super) groups: Vec<String>,
+    /// The first of their groups that was allowed when they signed in. A cookie has no room for all.
+    pub(super) group: Option<String>,
 }
 
 impl Allowed {
@@ -51,15 +54,15 @@ impl Allowed {
             (Rule::Domain(allowed), Some(email)) => {
                 email.rsplit_once('@').is_some_and(|(_, own)| own.eq_ignore_ascii_case(allowed))
             }
-            (Rule::Group(allowed), _) => somebody.groups.contains(allowed),
+            (Rule::Group(allowed), _) => somebody.group.as_ref() == Some(allowed),
             (Rule::Email(_) | Rule::Domain(_), None) => false,
         })
     }
 
-    /// Keeps those of somebody's groups that a rule names.
-    pub(super) fn named(&self, groups: Vec<String>) -> Vec<String> {
+    /// Returns the first group that a rule names.
+    pub(super) fn first_of(&self, groups: Vec<String>) -> Option<String> {
         let is_named = |group: &String| self.0.contains(&Rule::Group(group.clone()));
-        groups.into_iter().filter(is_named).collect()
+        groups.into_iter().find(is_named)
     }
 }
 
@@ -68,7 +71,8 @@ impl Rule {
         let wrong = || format!("`{text}` is no e-mail address, no `@domain` and no `group:NAME`");
         if let Some(group) = text.strip_prefix("group:") {
             let group = group.trim();
-            return if group.is_empty() { Err(wrong()) } else { Ok(Self::Group(group.into())) };
+            let is_name = (1..=GROUP_BYTES_MAX).contains(&group.len());
+            return if is_name { Ok(Self::Group(group.into())) } else { Err(wrong()) };
         }
         let (name, domain) = text.rsplit_once('@').ok_or_else(wrong)?;
         let is_domain = !domain.is_empty()
@@ -96,7 +100,7 @@ mod tests {
     use super::*;
 
     fn of(email: &str) -> Membership {
-        Membership { email: Some(email.into()), groups: Vec::new() }
+        Membership { email: Some(email.into()), group: None }
     }
 
     #[test]
@@ -114,11 +118,11 @@ mod tests {
         ] {
             assert!(!allowed.has(&of(email)), "{email}");
         }
-        let groups = allowed.named(vec!["ops".into(), "Ops".into(), "other".into()]);
-        assert_eq!(groups, ["Ops"]);
-        assert!(allowed.has(&Membership { email: None, groups }));
-        assert!(!allowed.has(&Membership { email: None, groups: vec!["ops".into()] }));
-        assert!(!allowed.has(&Membership { email: None, groups: Vec::new() }));
+        let first = allowed.first_of(vec!["ops".into(), "Ops".into(), "other".into()]);
+        assert_eq!(first.as_deref(), Some("Ops"));
+        assert!(allowed.has(&Membership { email: None, group: first }));
+        assert!(!allowed.has(&Membership { email: None, group: Some("ops".into()) }));
+        assert!(!allowed.has(&Membership { email: None, group: None }));
     }
 
     #[test]

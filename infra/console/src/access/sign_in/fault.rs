@@ -1,6 +1,7 @@
 //! Why somebody is not signed in, as a page says it. Nothing of a code, a token or a secret is in it.
 
 use axum::http::StatusCode;
+use tracing::warn;
 
 use super::id_token::TokenFault;
 use super::issuer::IssuerFault;
@@ -29,6 +30,15 @@ pub enum SignInFault {
 }
 
 impl SignInFault {
+    /// Logs it, if it is about the issuer. Anybody can have the other ones happen.
+    pub(super) fn log(&self) {
+        match self {
+            Self::Token(why) => warn!(%why, "the issuer's token is not taken"),
+            Self::Issuer(why) => warn!(%why, "the issuer is of no help"),
+            _ => {}
+        }
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::NotSignedIn => StatusCode::UNAUTHORIZED,

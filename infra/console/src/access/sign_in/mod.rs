@@ -33,7 +33,6 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use spillway_core::time::Timestamp;
-use tracing::warn;
 
 pub use self::allowed::Allowed;
 pub use self::fault::SignInFault;
@@ -153,8 +152,10 @@ impl SignIn {
             _ => None,
         };
         if let Some(answered) = answered {
-            let answered = answered.inspect_err(|fault| warn!(?fault, "a sign-in failed"));
-            return answered.map(Admitted::Answered).map_err(Fault::SignIn);
+            return answered
+                .inspect_err(SignInFault::log)
+                .map(Admitted::Answered)
+                .map_err(Fault::SignIn);
         }
         let Some(session) = visit.session(request.headers()) else {
             let is_page = request.method() == Method::GET
@@ -286,7 +287,7 @@ impl Visit<'_> {
     /// Begins the session of somebody who is allowed.
     fn admit(&self, identity: Identity) -> Result<Session, SignInFault> {
         let Identity { subject, email, is_unverified, groups } = identity;
-        let member = Membership { email, groups: self.gate.allowed.named(groups) };
+        let member = Membership { email, group: self.gate.allowed.first_of(groups) };
         if !self.gate.allowed.has(&member) {
             let why = if is_unverified { SignInFault::Unverified } else { SignInFault::NotAllowed };
             return Err(why);
