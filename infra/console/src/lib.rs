@@ -8,7 +8,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `access` | lets in the browser of this machine that was given the link, or who signed in at the deployment's issuer, and nobody else |
-//! | `house` | what all visitors share, and the way of each request through it |
+//! | `site` | what all visitors share, and the way of each request through it |
 //! | `answer` | pages, JSON, and honest errors |
 //! | `layout`, `when`, `chart` | the frame of a page, times, the chart of the hours |
 //! | `overview`, `account`, `campaigns`, `outcomes`, `sends`, `why`, `plan`, `compare` | the pages |
@@ -21,13 +21,13 @@ mod answer;
 mod campaigns;
 mod chart;
 mod compare;
-mod house;
 mod layout;
 mod outcomes;
 mod overview;
 mod plan;
 mod router;
 mod sends;
+mod site;
 mod when;
 mod why;
 
@@ -49,7 +49,7 @@ use self::access::link::LinkGate;
 pub use self::access::sign_in;
 use self::access::sign_in::{SignIn, SignInSecrets};
 use self::answer::Format;
-use self::house::{Console, House};
+use self::site::{Console, Site};
 
 /// What a console shows, and works on.
 pub struct Shown {
@@ -78,14 +78,14 @@ pub enum CommentReads {
 
 /// A console on loopback.
 struct OnLoopback {
-    house: House,
+    site: Site,
     gate: LinkGate,
 }
 
 impl OnLoopback {
     async fn answer(State(console): State<Arc<Self>>, request: Request) -> Response {
         let format = Format::wanted(request.headers());
-        console.house.answer(format, console.gate.admit(request).await).await
+        console.site.answer(format, console.gate.admit(request).await).await
     }
 }
 
@@ -109,7 +109,7 @@ pub fn serve(
         let port = listener.local_addr()?.port();
         let other = TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).await.ok();
         let (gate, address) = LinkGate::new(port, operator)?;
-        let console = Arc::new(OnLoopback { house: House::new(shown), gate });
+        let console = Arc::new(OnLoopback { site: Site::new(shown), gate });
         let router = Router::new().fallback(OnLoopback::answer).with_state(console);
         let until: Shared<BoxFuture<'static, ()>> = until.shared();
         for listener in [Some(listener), other].into_iter().flatten() {
@@ -127,14 +127,14 @@ pub fn serve(
 
 /// A console on the web, for those who sign in.
 pub struct Deployed {
-    house: House,
+    site: Site,
     gate: SignIn,
 }
 
 impl Deployed {
     /// Makes one that lets in whom `sign_in` does.
     pub fn new(shown: Shown, sign_in: SignIn) -> Self {
-        Self { house: House::new(shown), gate: sign_in }
+        Self { site: Site::new(shown), gate: sign_in }
     }
 
     /// Answers a request that came to `host`, by what lies in front of the console and not by the
@@ -147,8 +147,8 @@ impl Deployed {
     ) -> BoxFuture<'a, Response> {
         Box::pin(async move {
             let format = Format::wanted(request.headers());
-            let admitted = self.gate.admit(&self.house, host, secrets, request).await;
-            self.house.answer(format, admitted).await
+            let admitted = self.gate.admit(&self.site, host, secrets, request).await;
+            self.site.answer(format, admitted).await
         })
     }
 }

@@ -45,7 +45,7 @@ use self::id_token::{Expected, Identity};
 use self::issuer::{Exchange, Issuer, Known};
 use super::{ASSETS, Admitted, Token, Visitor, Way, check, cookies, query};
 use crate::answer::{Fault, Format};
-use crate::house::House;
+use crate::site::Site;
 
 /// Where a sign-in begins.
 pub(crate) const SIGN_IN: &str = "/sign-in";
@@ -128,7 +128,7 @@ impl SignIn {
     /// Lets a request in that came to `host`, and takes its form apart.
     pub(crate) async fn admit(
         &self,
-        house: &House,
+        site: &Site,
         host: &str,
         secrets: Option<&SignInSecrets>,
         request: Request,
@@ -142,13 +142,13 @@ impl SignIn {
         if path.starts_with(ASSETS) {
             return Ok(Admitted::ToFile(request));
         }
-        let now = house.now();
+        let now = site.now();
         let secrets = secrets.ok_or(Fault::SignIn(SignInFault::NoSecrets))?;
         let visit = Visit { gate: self, secrets, now, callback: format!("{origin}{CALLBACK}") };
         let answered = match (request.method(), path) {
             (&Method::GET, SIGN_IN) => Some(visit.begin(request.uri()).await),
             (&Method::GET, CALLBACK) => Some(visit.end(request.headers(), request.uri()).await),
-            (&Method::GET, SIGNED_OUT) => Some(Ok(signed_out(house))),
+            (&Method::GET, SIGNED_OUT) => Some(Ok(signed_out(site))),
             _ => None,
         };
         if let Some(answered) = answered {
@@ -358,13 +358,13 @@ fn code_of(error: &str) -> &'static str {
     CODES.into_iter().find(|code| *code == error).unwrap_or("another error")
 }
 
-fn signed_out(house: &House) -> Response {
+fn signed_out(site: &Site) -> Response {
     let body = html! {
         p { "You are signed out of this console. At the issuer you may still be signed in: then a click is all that it "
             "takes to come back." }
         p { a href=(SIGN_IN) { "Sign in" } }
     };
-    house.outside("Signed out", &body)
+    site.outside("Signed out", &body)
 }
 
 #[cfg(test)]

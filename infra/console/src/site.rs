@@ -29,13 +29,13 @@ const LIST_KEPT: Duration = Duration::from_secs(30);
 type Listed = Mutex<Option<(Timestamp, Arc<[AccountId]>)>>;
 
 /// The pages, and what they are made of.
-pub(crate) struct House {
+pub(crate) struct Site {
     shown: Arc<Shown>,
     listed: Arc<Listed>,
     pages: Router<Arc<Console>>,
 }
 
-impl House {
+impl Site {
     pub(crate) fn new(shown: Shown) -> Self {
         Self { shown: Arc::new(shown), listed: Arc::default(), pages: router::pages() }
     }
