@@ -171,6 +171,9 @@ impl Webhook {
         // Meta's, which shows that this secret is right.
         let is_told = !delivery.events.is_empty() || !delivery.skipped.is_empty();
         self.metrics.meter.count(Metric::Deliveries, usize::from(is_told));
+        if let Some(earliest) = delivery.earliest() {
+            self.metrics.meter.see_span(Metric::DeliveryLag, self.clock.now().since(earliest));
+        }
         tell_skipped(&delivery.skipped);
         let deadline = match request.lambda_context_ref().map_or(0, |context| context.deadline) {
             0 => self.clock.now() + DEADLINE_FALLBACK,

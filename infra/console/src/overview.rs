@@ -335,11 +335,11 @@ pub(crate) fn unreadable(unreadable: &[Unreadable]) -> Markup {
 
 /// Whether Instagram reaches the deployment.
 fn reception_line(reception: &ReceptionView, now: Timestamp) -> Markup {
-    let needs_look = matches!(reception, ReceptionView::Known(known) if known.bad_signatures > 0);
+    let is_suspicious = reception.is_suspicious();
     html! {
-        p.note[needs_look].dim[!needs_look] {
+        p.note[is_suspicious].dim[!is_suspicious] {
             "Did Instagram reach us? Deliveries to all accounts: " (reception.told(now)) ". "
-            @if needs_look { "A signature is wrong if the app's secret was changed, or somebody else calls: "
+            @if is_suspicious { "A signature is wrong if the app's secret was changed, or somebody else calls: "
                 code { "spillway doctor" } " compares it." }
             @if matches!(reception, ReceptionView::Unknown { .. }) { "Each account shows when it was last told of a comment, to the hour." }
         }

@@ -948,7 +948,6 @@ async fn faults_are_listed_cleared_and_checked() {
     let unknown = graph.order(json!({ "kind": "meteor" })).await;
     assert_eq!(unknown.status, 400);
     let kinds = unknown.json()["kinds"].clone();
-    assert_eq!(kinds.as_array().unwrap().len(), 16);
     assert!(kinds.as_array().unwrap().contains(&json!("no_answer_before_effect")));
     let half = graph.order(json!([{ "kind": "blocked" }, { "kind": "blocked", "cuont": 1 }])).await;
     assert_eq!(half.status, 400);

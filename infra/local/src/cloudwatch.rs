@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use spillway_core::time::Timestamp;
 use spillway_service::admin::reception::{COUNTED, CountedMinute, Counts, METRICS};
-use spillway_service::metrics::Metric;
+use spillway_service::metrics::{Kind, Metric};
 use spillway_service::port::StoreError;
 
 use crate::aws_json::{Refusal, Service, parse};
@@ -71,8 +71,12 @@ impl DeliveryMetrics {
         let minute = at / 60_000;
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for metric in METRICS {
-            if let Some(count) = line[metric.definition().name].as_u64() {
-                *counted.entry((minute, metric)).or_default() += count;
+            if let Some(value) = line[metric.definition().name].as_u64() {
+                let known = counted.entry((minute, metric)).or_default();
+                *known = match metric.definition().kind {
+                    Kind::Sum => *known + value,
+                    Kind::Highest | Kind::Lowest | Kind::Each => (*known).max(value),
+                };
             }
         }
         let oldest = minute.saturating_sub(COUNTED.as_secs() / 60 + 1);
@@ -81,9 +85,9 @@ impl DeliveryMetrics {
 
     fn between(&self, since: Timestamp, until: Timestamp) -> Vec<CountedMinute> {
         let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let minute = |(&(minute, metric), &count): (&(u64, Metric), &u64)| {
+        let minute = |(&(minute, metric), &value): (&(u64, Metric), &u64)| {
             let at = Timestamp::EPOCH + Duration::from_secs(60 * minute);
-            CountedMinute { metric, at, count }
+            CountedMinute { metric, at, value }
         };
         counted
             .iter()
@@ -132,12 +136,12 @@ impl Service for CloudWatch {
         let series = |Query { id }: Query| {
             let is_its =
                 |minute: &&CountedMinute| minute.metric.definition().name.eq_ignore_ascii_case(&id);
-            let (at, counts): (Vec<u64>, Vec<u64>) = counted
+            let (at, values): (Vec<u64>, Vec<u64>) = counted
                 .iter()
                 .filter(is_its)
-                .map(|minute| (minute.at.as_millis() / 1000, minute.count))
+                .map(|minute| (minute.at.as_millis() / 1000, minute.value))
                 .unzip();
-            json!({ "Id": id, "Timestamps": at, "Values": counts, "StatusCode": "Complete" })
+            json!({ "Id": id, "Timestamps": at, "Values": values, "StatusCode": "Complete" })
         };
         let results: Vec<Value> = metric_data_queries.into_iter().map(series).collect();
         Ok(json!({ "MetricDataResults": results }))

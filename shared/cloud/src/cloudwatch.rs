@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use spillway_core::time::Timestamp;
 use spillway_service::admin::reception::{CountedMinute, Counts, METRICS};
 use spillway_service::clock::Clock;
-use spillway_service::metrics::Metric;
+use spillway_service::metrics::{Kind, Metric};
 use spillway_service::port::{Failure, FailureKind, StoreError};
 
 use crate::emf::{NAMESPACE, STACK};
@@ -147,17 +147,21 @@ impl Counts for CloudWatch {
     }
 }
 
-/// What is asked for: a series for each metric, in sums of a minute.
+/// What is asked for: a series for each metric, by the minute.
 fn request(stack: &str, since: Timestamp, until: Timestamp, next: Option<&str>) -> Value {
     let query = |metric: Metric| {
         let name = metric.definition().name;
         let id = name.to_ascii_lowercase();
+        let stat = match metric.definition().kind {
+            Kind::Sum => "Sum",
+            Kind::Highest | Kind::Lowest | Kind::Each => "Maximum",
+        };
         match metric.definition().dimension {
             None => {
                 let stack = json!({ "Name": STACK, "Value": stack });
                 let metric =
                     json!({ "Namespace": NAMESPACE, "MetricName": name, "Dimensions": [stack] });
-                json!({ "Id": id, "MetricStat": { "Metric": metric, "Period": 60, "Stat": "Sum" } })
+                json!({ "Id": id, "MetricStat": { "Metric": metric, "Period": 60, "Stat": stat } })
             }
             Some(label) => {
                 let of = format!("{NAMESPACE},{STACK},{label}");
@@ -186,7 +190,7 @@ struct Answer {
     next: Option<String>,
 }
 
-/// A metric's sums, each with its minute in seconds since 1970.
+/// A metric's values, each with its minute in seconds since 1970.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Series {
@@ -202,10 +206,10 @@ impl Series {
         let is_it = |metric: &Metric| metric.definition().name.eq_ignore_ascii_case(&self.id);
         let Some(metric) = METRICS.into_iter().find(is_it) else { return Vec::new() };
         let pairs = self.timestamps.iter().zip(&self.values);
-        let minute = |(&at, &count): (&f64, &f64)| CountedMinute {
+        let minute = |(&at, &value): (&f64, &f64)| CountedMinute {
             metric,
             at: Timestamp::from_secs(at as u64),
-            count: count as u64,
+            value: value as u64,
         };
         pairs.map(minute).collect()
     }
@@ -235,16 +239,17 @@ mod tests {
         );
         assert_eq!(metric["Dimensions"], json!([{ "Name": "Stack", "Value": "prod" }]));
         assert_eq!(
-            queries[1]["Expression"],
+            queries[2]["Expression"],
             "SUM(SEARCH('{Spillway,Stack,Signature} MetricName=\"SignatureFailures\" Stack=\"prod\"', 'Sum', 60))"
         );
+        assert_eq!(queries[1]["MetricStat"]["Stat"], "Maximum", "of lags");
         let answer = json!({ "MetricDataResults": [
             { "Id": "duplicates", "Label": "x", "Timestamps": [1.79e9, 1_790_000_060], "Values": [2.0, 1] },
             { "Id": "signaturefailures", "StatusCode": "Complete" },
         ] });
         let answer: Answer = serde_json::from_value(answer).unwrap();
         let minutes: Vec<_> = answer.results.iter().flat_map(Series::minutes).collect();
-        let counted = |at, count| CountedMinute { metric: Metric::Duplicates, at, count };
+        let counted = |at, value| CountedMinute { metric: Metric::Duplicates, at, value };
         assert_eq!(minutes, [counted(since, 2), counted(Timestamp::from_secs(1_790_000_060), 1)]);
     }
 

@@ -23,6 +23,8 @@ use crate::port::StoreError;
 pub enum Metric {
     /// Deliveries with a right signature and at least one event.
     Deliveries,
+    /// The age of the earliest event of a delivery with a right signature, by Meta's own time of it.
+    DeliveryLag,
     /// Comments in deliveries with a right signature.
     Accepted,
     /// Sends recorded: comments that a campaign wants.
@@ -166,8 +168,9 @@ impl Definition {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Deliveries,
+        Self::DeliveryLag,
         Self::Accepted,
         Self::Matched,
         Self::Duplicates,
@@ -216,6 +219,7 @@ impl Metric {
         use Definition as D;
         match self {
             Self::Deliveries => D::count("Deliveries"),
+            Self::DeliveryLag => D::new("DeliveryLag", Unit::Seconds, Kind::Highest),
             Self::Accepted => D::count("Accepted"),
             Self::Matched => D::count("Matched"),
             Self::Duplicates => D::count("Duplicates"),

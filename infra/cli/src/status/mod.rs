@@ -5,6 +5,7 @@ pub(crate) mod dead_letters;
 mod screen;
 mod text;
 mod watch;
+mod whole;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -15,7 +16,6 @@ use serde::Serialize;
 use spillway_core::id::AccountId;
 use spillway_service::admin::Several;
 use spillway_service::admin::overview::Overview;
-use spillway_service::admin::reception::ReceptionView;
 use spillway_service::admin::status::StatusView;
 use spillway_service::port::MaintenanceRecords;
 
@@ -25,8 +25,8 @@ use crate::exit::{Unread, WrongUsage};
 use crate::output::Output;
 use crate::progress::Progress;
 
-use self::dead_letters::{DeadLettersView, text_of_schedules};
 pub(crate) use self::text::sentence;
+use self::whole::Whole;
 
 /// Whose status, and how often.
 #[derive(Args)]
@@ -72,24 +72,15 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
     }
     let overviews = look_once(&deployment, only).await?;
     let now = deployment.clock.now();
-    let dead_letters = DeadLettersView::look(&deployment.dead_letters).await;
-    let schedule_dead_letters = match &deployment.schedule_dead_letters {
-        Some(queue) => Some(DeadLettersView::look(queue).await),
-        None => None,
-    };
-    let status = StatusView::of(&overviews, now);
-    let reception = deployment.admin.receptions.look().await;
-    let seen = Seen { status, dead_letters, schedule_dead_letters, reception };
+    let whole = Whole::look(&deployment).await;
+    let seen = Seen { status: StatusView::of(&overviews, now), whole };
     output.print(&seen, || {
         let accounts = match (only, &overviews.read[..]) {
             (Some(_), [overview]) => text::one(overview, now, output),
             (Some(_), []) => String::new(),
             _ => text::all(&overviews.read, now, output),
         };
-        let of_schedules = seen.schedule_dead_letters.as_ref();
-        let of_schedules = of_schedules.map(|found| text_of_schedules(found, now));
-        let reception = format!("\ndeliveries: {}\n", seen.reception.told(now));
-        accounts + &reception + &seen.dead_letters.text(now) + &of_schedules.unwrap_or_default()
+        accounts + &seen.whole.text(now)
     })?;
     Ok(Unread::check(overviews.unreadable)?)
 }
@@ -99,10 +90,8 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
 struct Seen {
     #[serde(flatten)]
     status: StatusView,
-    dead_letters: DeadLettersView,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    schedule_dead_letters: Option<DeadLettersView>,
-    reception: ReceptionView,
+    #[serde(flatten)]
+    whole: Whole,
 }
 
 /// The accounts to look at: all, or `only` that one.

@@ -12,8 +12,8 @@ use spillway_core::time::Timestamp;
 use spillway_service::admin::overview::Overview;
 use spillway_service::admin::{Several, Unreadable};
 
-use super::dead_letters::DeadLettersView;
 use super::text;
+use super::whole::Whole;
 use crate::exit::Unread;
 use crate::output::{self, GAP, broken, counted, fitting};
 
@@ -21,8 +21,8 @@ use crate::output::{self, GAP, broken, counted, fitting};
 pub(super) struct Screen {
     /// What was seen last.
     pub(super) overviews: Vec<Overview>,
-    /// The dead letters of the deployment, then.
-    pub(super) dead_letters: DeadLettersView,
+    /// The deployment as a whole, then.
+    pub(super) whole: Whole,
     /// The line that is selected.
     pub(super) selected: usize,
     /// What went wrong with the last look, if something did.
@@ -33,14 +33,10 @@ pub(super) struct Screen {
 
 impl Screen {
     /// Shows what was seen at `now`.
-    pub(super) fn of(
-        overviews: Several<Overview>,
-        dead_letters: DeadLettersView,
-        now: Timestamp,
-    ) -> Self {
+    pub(super) fn of(overviews: Several<Overview>, whole: Whole, now: Timestamp) -> Self {
         let Several { read: overviews, unreadable } = overviews;
         let failed = unread(unreadable);
-        Self { overviews, dead_letters, selected: 0, failed, now }
+        Self { overviews, whole, selected: 0, failed, now }
     }
 
     /// Selects the line `by` further on.
@@ -50,9 +46,9 @@ impl Screen {
     }
 
     /// Takes in what was seen; the selected account stays so.
-    pub(super) fn saw(&mut self, overviews: Several<Overview>, dead_letters: DeadLettersView) {
+    pub(super) fn saw(&mut self, overviews: Several<Overview>, whole: Whole) {
         let account = self.overviews.get(self.selected).map(|overview| overview.account.clone());
-        *self = Self::of(overviews, dead_letters, self.now);
+        *self = Self::of(overviews, whole, self.now);
         let is_selected = |overview: &Overview| Some(&overview.account) == account.as_ref();
         self.selected = self.overviews.iter().position(is_selected).unwrap_or(0);
     }
@@ -77,21 +73,25 @@ const FOOT_MAX: usize = 6;
 
 /// Draws it.
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
-    let dead_letters = screen.dead_letters.line(screen.now);
-    let of_letters = Constraint::Length(u16::from(dead_letters.is_some()));
+    let width = usize::from(frame.area().width);
+    let told = screen.whole.lines(screen.now);
+    let of_whole = told.iter().flat_map(|told| {
+        let style: Style =
+            if told.is_warning { Color::Yellow.into() } else { Modifier::DIM.into() };
+        broken(&told.line, width).into_iter().map(move |line| Line::styled(line, style))
+    });
+    let of_whole: Vec<Line<'_>> = of_whole.take(FOOT_MAX).collect();
+    let below_list = Constraint::Length(u16::try_from(of_whole.len()).unwrap_or(u16::MAX));
     let (foot_text, style) = match &screen.failed {
         Some(error) => (error.as_str(), Style::new().fg(Color::Red)),
         None => ("↑↓ account   r look now   q quit", Modifier::DIM.into()),
     };
-    let width = usize::from(frame.area().width);
     let foot_lines = foot_text.lines().flat_map(|line| broken(line, width)).map(Line::raw);
     let foot_lines: Vec<Line<'_>> = foot_lines.take(FOOT_MAX).collect();
     let of_foot = Constraint::Length(u16::try_from(foot_lines.len()).unwrap_or(u16::MAX));
-    let [above, letters, foot] =
-        Layout::vertical([Constraint::Min(0), of_letters, of_foot]).areas(frame.area());
-    if let Some(line) = dead_letters {
-        frame.render_widget(Line::styled(line, Color::Yellow), letters);
-    }
+    let [above, whole, foot] =
+        Layout::vertical([Constraint::Min(0), below_list, of_foot]).areas(frame.area());
+    frame.render_widget(Paragraph::new(of_whole), whole);
     let lines = u16::try_from(screen.overviews.len()).unwrap_or(u16::MAX).saturating_add(3);
     // The list always has room for an account; the rest of it gives way to the details.
     let most = above.height.saturating_sub(12).max(4);
@@ -246,10 +246,12 @@ mod tests {
     use spillway_core::upkeep::TokenLife;
     use spillway_service::admin::dead_letters::DeadLetterCount;
     use spillway_service::admin::overview::{Backlog, LaneBacklog};
+    use spillway_service::admin::reception::{Reception, ReceptionView};
 
     use spillway_core::active_hours::Zone;
 
     use super::*;
+    use crate::status::dead_letters::DeadLettersView;
 
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
     const HOUR: Duration = Duration::from_secs(3600);
@@ -301,8 +303,23 @@ mod tests {
         let healthy =
             Condition { state: State::Healthy, since: None, why: Why::Nothing, next: Next::GoesOn };
         let overviews = vec![overview("1784", held), overview("1785", healthy)];
-        let dead_letters = DeadLettersView::Known(DeadLetterCount { messages: 0, oldest_at: None });
-        Screen::of(several(overviews), dead_letters, NOW)
+        Screen::of(several(overviews), whole(0), NOW)
+    }
+
+    /// With so many dead letters.
+    fn whole(messages: u64) -> Whole {
+        let oldest_at = (messages > 0).then_some(NOW - HOUR);
+        let dead_letters = DeadLettersView::Known(DeadLetterCount { messages, oldest_at });
+        let reception = ReceptionView::Known(Reception {
+            since: NOW - 3 * HOUR,
+            last_at: Some(NOW - Duration::from_secs(120)),
+            last_lag_s: Some(2),
+            highest_lag_s: Some(300),
+            deliveries: 42,
+            bad_signatures: 0,
+            duplicates: 5,
+        });
+        Whole { dead_letters, schedule_dead_letters: None, reception }
     }
 
     fn several(read: Vec<Overview>) -> Several<Overview> {
@@ -364,9 +381,7 @@ mod tests {
         assert_eq!(screen.selected, 1);
         let mut again = screen.overviews.clone();
         again.reverse();
-        let dead_letters =
-            DeadLettersView::Known(DeadLetterCount { messages: 3, oldest_at: Some(NOW - HOUR) });
-        screen.saw(several(again), dead_letters);
+        screen.saw(several(again), whole(3));
         let line = "dead letters: about 3, the oldest of 1 h 0 min ago (`spillway dlq list`)";
         assert!(drawn(&screen).contains(line), "{}", drawn(&screen));
         assert_eq!(screen.overviews[screen.selected].account.as_str(), "1785");
@@ -382,8 +397,7 @@ mod tests {
         assert_eq!(narrow.matches("slow").count(), 9, "{narrow}");
         let unreadable = vec![Unreadable { account: "1786".into(), why: "no tier".into() }];
         let overviews = Several { read: screen.overviews.clone(), unreadable };
-        let dead_letters = DeadLettersView::Known(DeadLetterCount { messages: 0, oldest_at: None });
-        screen.saw(overviews, dead_letters);
+        screen.saw(overviews, whole(0));
         assert!(drawn(&screen).contains("account 1786: no tier: "), "{}", drawn(&screen));
         assert!(drawn(&screen).contains("connect it again"), "{}", drawn(&screen));
     }

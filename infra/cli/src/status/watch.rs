@@ -7,8 +7,8 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers
 use spillway_core::id::AccountId;
 use tokio::time::{Instant, sleep_until};
 
-use super::dead_letters::DeadLettersView;
 use super::screen::{Screen, draw};
+use super::whole::Whole;
 use super::{accounts, look, look_once};
 use crate::deployment::Deployment;
 
@@ -31,9 +31,8 @@ pub(super) async fn run(
 ) -> Result<()> {
     // Before the terminal is taken over: what is wrong from the start is said on it.
     let overviews = look_once(deployment, only).await?;
-    let dead_letters = DeadLettersView::look(&deployment.dead_letters).await;
-    let now = deployment.clock.now();
-    let mut screen = Screen::of(overviews, dead_letters, now);
+    let whole = Whole::look(deployment).await;
+    let mut screen = Screen::of(overviews, whole, deployment.clock.now());
     let mut terminal = ratatui::try_init().context("draw on the terminal")?;
     let result = turn(&mut terminal, deployment, only, every, &mut screen).await;
     ratatui::restore();
@@ -54,7 +53,7 @@ async fn turn(
         let looking = async {
             let accounts = accounts(deployment, only).await?;
             let overviews = look(deployment, only, &accounts, |_| ()).await?;
-            anyhow::Ok((overviews, DeadLettersView::look(&deployment.dead_letters).await))
+            anyhow::Ok((overviews, Whole::look(deployment).await))
         };
         tokio::pin!(looking);
         let mut is_looking = false;
@@ -63,7 +62,7 @@ async fn turn(
             tokio::select! {
                 seen = &mut looking, if is_looking => {
                     match seen {
-                        Ok((overviews, dead_letters)) => screen.saw(overviews, dead_letters),
+                        Ok((overviews, whole)) => screen.saw(overviews, whole),
                         Err(error) => screen.failed = Some(format!("the last look failed: {error:#}")),
                     }
                     next_look = Instant::now() + every;

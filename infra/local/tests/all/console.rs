@@ -449,13 +449,15 @@ async fn whether_instagram_reached_us_is_told_to_the_minute() {
     assert_eq!(forged.status(), StatusCode::UNAUTHORIZED);
     let counts = &browser.served().stack.delivery_metrics;
     let until = Timestamp::NEVER;
-    while counts.by_minute(Timestamp::EPOCH, until).await.unwrap().len() < 2 {
+    while counts.by_minute(Timestamp::EPOCH, until).await.unwrap().len() < 3 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let reception = browser.json("/").await["reception"].clone();
     assert_eq!((&reception["deliveries"], &reception["bad_signatures"]), (&1.into(), &1.into()));
     let minute = reception["last_at"].as_str().unwrap_or_else(|| panic!("{reception}"));
     assert!(minute.ends_with(":00Z") || minute.ends_with(":00.000Z"), "{minute}");
+    assert!(reception["last_lag_s"].as_u64().is_some_and(|lag| lag < 60), "{reception}");
+    assert_eq!(reception["last_lag_s"], reception["highest_lag_s"]);
     let page = browser.page("/").await.text;
     for said in
         ["Did Instagram reach us?", "1 delivery in 3 hours", "1 refused for their signature"]

@@ -20,6 +20,14 @@ pub struct Delivery {
     pub skipped: Vec<Skipped>,
 }
 
+impl Delivery {
+    /// The earliest instant that one of its events names: of a comment when Meta sent the notification,
+    /// of what happens in conversations when it happened.
+    pub fn earliest(&self) -> Option<Timestamp> {
+        self.events.iter().filter_map(Event::at).min()
+    }
+}
+
 /// One event of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -38,6 +46,17 @@ pub enum Event {
         /// form do not name theirs: it is `messaging` if what they carry is not known.
         field: String,
     },
+}
+
+impl Event {
+    fn at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Comment(comment) => comment.notified_at,
+            Self::Echo(echo) => echo.sent_at,
+            Self::Conversation(event) => event.at,
+            Self::Other { .. } => None,
+        }
+    }
 }
 
 /// A comment, told by the field `comments` or `live_comments`.

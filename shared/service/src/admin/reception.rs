@@ -21,8 +21,8 @@ use crate::ttl_cache::TtlCache;
 pub const COUNTED: Duration = Duration::from_secs(3 * 3600);
 
 /// The metrics that are looked at.
-pub const METRICS: [Metric; 3] =
-    [Metric::Deliveries, Metric::SignatureFailures, Metric::Duplicates];
+pub const METRICS: [Metric; 4] =
+    [Metric::Deliveries, Metric::DeliveryLag, Metric::SignatureFailures, Metric::Duplicates];
 
 /// How long a count is remembered: metrics come by the minute, and each look at them is paid for.
 const REMEMBERED: Duration = Duration::from_secs(30);
@@ -34,14 +34,14 @@ pub struct CountedMinute {
     pub metric: Metric,
     /// The beginning of the minute.
     pub at: Timestamp,
-    /// Its sum, whatever the labels.
-    pub count: u64,
+    /// The sum of a counter, whatever the labels; the highest value of another metric.
+    pub value: u64,
 }
 
 /// What the deployment's metrics have counted.
 #[async_trait]
 pub trait Counts: Send + Sync {
-    /// Returns the minutes from `since` to `until` in which one of [`METRICS`] counted something, in any
+    /// Returns the minutes from `since` to `until` in which one of [`METRICS`] has a value, in any
     /// order.
     async fn by_minute(
         &self,
@@ -73,6 +73,10 @@ pub struct Reception {
     /// The minute of the last delivery with a right signature, if there was one.
     #[serde(serialize_with = "optional")]
     pub last_at: Option<Timestamp>,
+    /// The age of the earliest event that came in that minute, in whole seconds.
+    pub last_lag_s: Option<u64>,
+    /// The same, the highest of all minutes.
+    pub highest_lag_s: Option<u64>,
     /// Deliveries with a right signature.
     pub deliveries: u64,
     /// Deliveries that were refused for their signature.
@@ -85,11 +89,14 @@ impl Reception {
     /// Sums up.
     fn of(minutes: &[CountedMinute], since: Timestamp) -> Self {
         let of = |metric| minutes.iter().filter(move |minute| minute.metric == metric);
-        let sum = |metric| of(metric).map(|minute| minute.count).sum();
-        let told = of(Metric::Deliveries).filter(|minute| minute.count > 0);
+        let sum = |metric| of(metric).map(|minute| minute.value).sum();
+        let told = of(Metric::Deliveries).filter(|minute| minute.value > 0);
+        let lags = || of(Metric::DeliveryLag);
         Self {
             since,
             last_at: told.map(|minute| minute.at).max(),
+            last_lag_s: lags().max_by_key(|minute| minute.at).map(|minute| minute.value),
+            highest_lag_s: lags().map(|minute| minute.value).max(),
             deliveries: sum(Metric::Deliveries),
             bad_signatures: sum(Metric::SignatureFailures),
             duplicates: sum(Metric::Duplicates),
@@ -111,12 +118,18 @@ pub enum ReceptionView {
 }
 
 impl ReceptionView {
+    /// Whether somebody should look into it.
+    pub fn is_suspicious(&self) -> bool {
+        matches!(self, Self::Known(reception) if reception.bad_signatures > 0)
+    }
+
     /// What is known, in a sentence without its end.
     pub fn told(&self, now: Timestamp) -> String {
-        let Reception { last_at, deliveries, bad_signatures, duplicates, .. } = match self {
+        let reception = match self {
             Self::Known(reception) => reception,
             Self::Unknown { unknown } => return format!("unknown ({unknown})"),
         };
+        let Reception { last_at, deliveries, bad_signatures, duplicates, .. } = reception;
         let refused = match bad_signatures {
             0 => String::new(),
             n => format!("; {n} refused for their signature"),
@@ -131,8 +144,18 @@ impl ReceptionView {
                 } else {
                     format!("{deliveries} deliveries")
                 };
+                let seconds = |lag: Option<u64>| lag.map(Duration::from_secs).map(span);
+                let lag = match seconds(reception.last_lag_s) {
+                    Some(lag) => format!(" with a lag of {lag}"),
+                    None => String::new(),
+                };
+                let highest = match seconds(reception.highest_lag_s) {
+                    Some(lag) => format!(" with a lag of up to {lag}"),
+                    None => String::new(),
+                };
                 format!(
-                    "the last {ago} ago; {told} in {hours} hours, comments told again: {duplicates}{refused}"
+                    "the last {ago} ago{lag}; {told} in {hours} hours{highest}, comments told again: \
+                     {duplicates}{refused}"
                 )
             }
         }
@@ -177,7 +200,7 @@ mod tests {
     #[test]
     fn deliveries_are_summed_up_and_the_last_is_known_to_the_minute() {
         let at = |minute: u64| Timestamp::from_secs(1_790_000_000 + 60 * minute);
-        let counted = |metric, minute, count| CountedMinute { metric, at: at(minute), count };
+        let counted = |metric, minute, value| CountedMinute { metric, at: at(minute), value };
         let since = at(0);
         let minutes = [
             counted(Metric::Deliveries, 7, 2),
@@ -185,6 +208,8 @@ mod tests {
             counted(Metric::Deliveries, 3, 40),
             counted(Metric::Duplicates, 3, 5),
             counted(Metric::Deliveries, 8, 0),
+            counted(Metric::DeliveryLag, 7, 2),
+            counted(Metric::DeliveryLag, 3, 300),
         ];
         let reception = Reception::of(&minutes, since);
         assert_eq!(
@@ -192,10 +217,17 @@ mod tests {
             Reception {
                 since,
                 last_at: Some(at(7)),
+                last_lag_s: Some(2),
+                highest_lag_s: Some(300),
                 deliveries: 42,
                 bad_signatures: 4,
                 duplicates: 5
             }
+        );
+        assert_eq!(
+            ReceptionView::Known(reception).told(at(10)),
+            "the last 3 min 0 s ago with a lag of 2 s; 42 deliveries in 3 hours with a lag of up to 5 min 0 s, comments \
+             told again: 5; 4 refused for their signature"
         );
         let refused = [counted(Metric::SignatureFailures, 1, 1)];
         assert_eq!(Reception::of(&refused, since).last_at, None, "Instagram has not reached us");
