@@ -10,10 +10,13 @@ use axum::{Router, serve as serve_router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::function::{APP_SECRET, LINK_KEY};
+use crate::function::{APP_SECRET, LINK_KEY, SESSION_KEY};
 
 /// The name of the secret of links.
 pub(crate) const LINK_SECRET: &str = "link-secret";
+
+/// The name of the secret of the console.
+pub(crate) const CONSOLE_SECRET: &str = "console-secret";
 
 /// Serves until the process ends, and gives the URL.
 pub(crate) async fn serve(distance: Duration) -> Result<String> {
@@ -30,6 +33,10 @@ async fn answer(State(distance): State<Duration>, headers: HeaderMap, asked: Str
     let body = match target.unwrap_or_default() {
         "secretsmanager.GetSecretValue" if asked.contains(LINK_SECRET) => {
             json!({ "SecretString": json!({ "keys": LINK_KEY }).to_string() })
+        }
+        "secretsmanager.GetSecretValue" if asked.contains(CONSOLE_SECRET) => {
+            let secret = json!({ "session_keys": SESSION_KEY, "client_secret": "" });
+            json!({ "SecretString": secret.to_string() })
         }
         "secretsmanager.GetSecretValue" => {
             let secret =

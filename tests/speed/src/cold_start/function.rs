@@ -18,6 +18,9 @@ pub(crate) const APP_SECRET: &str = "an app secret";
 /// What links are signed with.
 pub(crate) const LINK_KEY: &str = "the key of links, of so many characters";
 
+/// What sessions are sealed with.
+pub(crate) const SESSION_KEY: &str = "the key of sessions, of so many characters";
+
 /// A link that the deployment has signed, as its path.
 fn link() -> Uri {
     let owner = LinkOwner {
@@ -40,11 +43,12 @@ pub(crate) enum Function {
     Release,
     Upkeep,
     Link,
+    Console,
 }
 
 impl Function {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Webhook, Self::Sender, Self::Release, Self::Upkeep, Self::Link];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Webhook, Self::Sender, Self::Release, Self::Upkeep, Self::Link, Self::Console];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -53,6 +57,7 @@ impl Function {
             Self::Release => "release",
             Self::Upkeep => "upkeep",
             Self::Link => "link",
+            Self::Console => "console",
         }
     }
 
@@ -64,11 +69,12 @@ impl Function {
             Self::Release => "ReleaseFunction",
             Self::Upkeep => "UpkeepFunction",
             Self::Link => "LinkFunction",
+            Self::Console => "ConsoleFunction",
         }
     }
 
     /// A comment on an account that nobody knows; a send that is gone; a minute of each schedule; a link
-    /// of an account that is gone.
+    /// of an account that is gone; a page that nobody has signed in for.
     pub(crate) fn first_event(self) -> Value {
         match self {
             Self::Webhook => {
@@ -118,6 +124,11 @@ impl Function {
                 headers.insert("user-agent", HeaderValue::from_static("Mozilla/5.0"));
                 let (method, now) = (Method::GET, SystemClock::new().now());
                 function_url_event(&method, &link(), &headers, b"", now)
+            }
+            Self::Console => {
+                let now = SystemClock::new().now();
+                let (page, headers) = (Uri::from_static("/"), HeaderMap::new());
+                function_url_event(&Method::GET, &page, &headers, b"", now)
             }
         }
     }

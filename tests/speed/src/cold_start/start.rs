@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::aws::LINK_SECRET;
+use crate::aws::{CONSOLE_SECRET, LINK_SECRET};
 use crate::function::Function;
 
 /// What it took, from the start of the process.
@@ -86,6 +86,10 @@ pub(crate) async fn cold(function: Function, binary: &Path, aws: &str) -> Result
                 ("SPILLWAY_RELEASE_QUEUE_URL", &format!("{aws}/1/release")),
                 ("SPILLWAY_SECRET_ID", "secret"),
                 ("SPILLWAY_LINK_SECRET_ID", LINK_SECRET),
+                ("SPILLWAY_CONSOLE_SECRET_ID", CONSOLE_SECRET),
+                ("SPILLWAY_CONSOLE_ISSUER", "https://login.example.com"),
+                ("SPILLWAY_CONSOLE_CLIENT_ID", "console"),
+                ("SPILLWAY_CONSOLE_ALLOWED", "ana@example.com"),
                 ("SPILLWAY_KMS_KEY", "key"),
                 ("SPILLWAY_STACK", "cold-start"),
             ])
