@@ -155,6 +155,31 @@ async fn a_late_follow_up_is_not_called_outside_the_window() {
     world.nothing_is_left().await;
 }
 
+/// Two follow-ups became due while their campaign was paused: only the second goes.
+#[tokio::test]
+async fn two_late_follow_ups_do_not_come_at_once() {
+    let mut campaign = without(&["answer", "follow", "email"]);
+    campaign["then"]["follow_up"] = json!([
+        { "after": "5h", "unless": "never", "messages": ["First"] },
+        { "after": "7h", "unless": "never", "messages": ["Second"] },
+    ]);
+    let mut world = World::talking(campaign).await;
+    world.comment(1).await;
+    world.write(1, "m1", "yes").await;
+    world.pass(HOUR).await;
+    let delivered = world.got(1).len();
+    let (account, campaign) = (CREATOR.into(), "guide".into());
+    assert!(world.outside.admin().accounts.pause(&account, &campaign).await.unwrap().changed);
+    world.pass(10 * HOUR).await;
+    assert_eq!(world.got(1).len(), delivered);
+    assert!(
+        world.outside.admin().accounts.resume_campaign(&account, &campaign).await.unwrap().changed
+    );
+    world.settle().await;
+    assert_eq!(world.got(1)[delivered..], ["Second"]);
+    world.nothing_is_left().await;
+}
+
 /// A button that an earlier tool has left in the thread says STOP, and its person means it.
 #[tokio::test]
 async fn a_stop_counts_on_another_tools_button() {

@@ -80,7 +80,7 @@ pub(crate) async fn run(options: Options, place: &Where, output: Output) -> Resu
             (Some(_), []) => String::new(),
             _ => text::all(&overviews.read, now, output),
         };
-        accounts + &seen.whole.text(now)
+        accounts + &seen.whole.text(now, output)
     })?;
     Ok(Unread::check(overviews.unreadable)?)
 }

@@ -7,6 +7,7 @@ use spillway_service::admin::reception::ReceptionView;
 
 use super::dead_letters::{DeadLettersView, text_of_schedules};
 use crate::deployment::Deployment;
+use crate::output::Output;
 
 /// What is known of it.
 #[derive(Serialize)]
@@ -40,11 +41,11 @@ impl Whole {
     }
 
     /// What is said of it below the accounts.
-    pub(super) fn text(&self, now: Timestamp) -> String {
+    pub(super) fn text(&self, now: Timestamp, output: Output) -> String {
         let of_schedules = self.schedule_dead_letters.as_ref();
         let of_schedules = of_schedules.map(|found| text_of_schedules(found, now));
-        let deliveries = format!("\n{}\n", self.deliveries(now));
-        deliveries + &self.dead_letters.text(now) + &of_schedules.unwrap_or_default()
+        let deliveries = output.wrapped(0, &self.deliveries(now));
+        format!("\n{deliveries}") + &self.dead_letters.text(now) + &of_schedules.unwrap_or_default()
     }
 
     /// What is said of it in the live view, in a line each.

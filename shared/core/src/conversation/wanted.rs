@@ -3,7 +3,7 @@
 
 use super::machine::{keyword_hash, place_of};
 use super::payload::{Origin, Step, StepKey};
-use super::state::{Place, Run, State};
+use super::state::{Due, Place, Run, State};
 use crate::campaign::Campaign;
 use crate::id::CampaignId;
 use crate::time::Timestamp;
@@ -43,7 +43,8 @@ impl State {
     }
 
     /// Whether a message of a conversation is still to be sent. A message of the delivery always
-    /// is: what the person has asked for is owed to them.
+    /// is: what the person has asked for is owed to them. Of several follow-ups that are late, only the
+    /// last one is, since nobody wants two reminders at once.
     ///
     /// # Errors
     /// Says why not.
@@ -56,8 +57,9 @@ impl State {
         self.may_begin(now)?;
         let wants = |run: &Run| match key.step {
             Step::FollowUp(nth) => {
-                let mut due = run.follow_ups.iter();
-                due.any(|due| due.nth == nth && due.attempt == Some(key.attempt))
+                let is_it = |due: &Due| due.nth == nth && due.attempt == Some(key.attempt);
+                let is_next = |due: &Due| due.nth > nth && due.attempt.is_some() && due.at <= now;
+                run.follow_ups.iter().any(is_it) && !run.follow_ups.iter().any(is_next)
             }
             Step::Deliver(_) => run.place >= place_of(key.step) && run.place != Place::Ended,
             step => run.place == place_of(step) && run.attempts == key.attempt,
@@ -87,7 +89,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::{Due, WINDOW, WINDOW_RESERVE};
+    use super::super::state::{WINDOW, WINDOW_RESERVE};
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
@@ -122,6 +124,21 @@ mod tests {
         assert_eq!(wants(&state, Step::FollowUp(1)), Err(Unwanted::Overtaken));
         state.runs[0].place = Place::Ended;
         assert_eq!(wants(&state, Step::Deliver(0)), Err(Unwanted::Overtaken));
+    }
+
+    #[test]
+    fn of_two_late_follow_ups_the_last_one_goes() {
+        let (mut state, key) = at(Place::Delivered);
+        let hour = std::time::Duration::from_secs(3600);
+        state.runs[0].follow_ups.push(Due { nth: 2, at: NOW + hour, attempt: Some(2) });
+        let wants = |state: &State, nth, now| {
+            state.wants(&"guide".into(), key(Step::FollowUp(nth), 2), now).is_ok()
+        };
+        let just_before = NOW + hour - std::time::Duration::from_millis(1);
+        assert!(wants(&state, 1, just_before));
+        assert!(!wants(&state, 1, NOW + hour) && wants(&state, 2, NOW + hour));
+        state.runs[0].follow_ups[1].attempt = None;
+        assert!(wants(&state, 1, NOW + hour), "the window closes before the other one");
     }
 
     #[test]

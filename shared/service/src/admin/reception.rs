@@ -146,15 +146,15 @@ impl ReceptionView {
                 };
                 let seconds = |lag: Option<u64>| lag.map(Duration::from_secs).map(span);
                 let lag = match seconds(reception.last_lag_s) {
-                    Some(lag) => format!(" with a lag of {lag}"),
+                    Some(lag) => format!(" (lag {lag})"),
                     None => String::new(),
                 };
                 let highest = match seconds(reception.highest_lag_s) {
-                    Some(lag) => format!(" with a lag of up to {lag}"),
+                    Some(lag) => format!(" (lag up to {lag})"),
                     None => String::new(),
                 };
                 format!(
-                    "the last {ago} ago{lag}; {told} in {hours} hours{highest}, comments told again: \
+                    "the last {ago} ago{lag}; {told} in {hours} hours{highest}; comments told again: \
                      {duplicates}{refused}"
                 )
             }
@@ -226,7 +226,7 @@ mod tests {
         );
         assert_eq!(
             ReceptionView::Known(reception).told(at(10)),
-            "the last 3 min 0 s ago with a lag of 2 s; 42 deliveries in 3 hours with a lag of up to 5 min 0 s, comments \
+            "the last 3 min 0 s ago (lag 2 s); 42 deliveries in 3 hours (lag up to 5 min 0 s); comments \
              told again: 5; 4 refused for their signature"
         );
         let refused = [counted(Metric::SignatureFailures, 1, 1)];
