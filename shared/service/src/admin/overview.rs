@@ -261,11 +261,17 @@ impl Overviews {
         send: &PendingSend,
         now: Timestamp,
     ) -> Result<Option<Wait>, StoreError> {
-        let seen = self.look(&send.id.account, now, Freshness::Now).await?;
-        let Some(seen) = seen else { return Ok(None) };
+        let account = &send.id.account;
+        let is_it = |listed: &Listed| listed.key == send.id.key;
+        let seen = self.look(account, now, Freshness::Recent).await?;
+        let Some(mut seen) = seen else { return Ok(None) };
+        // It may have come since.
+        if seen.waiting.extent == Extent::All && !seen.waiting.sends.iter().any(is_it) {
+            seen.waiting = self.listings.of(account, now, Freshness::Now).await?;
+        }
         let plan = seen.plan(now);
         let planned = plan.of(&seen.waiting.sends).at;
-        let index = seen.waiting.sends.iter().position(|listed| listed.key == send.id.key);
+        let index = seen.waiting.sends.iter().position(is_it);
         let expected_at = index.and_then(|index| planned[index]);
         let before = expected_at
             .map_or(0, |own| planned.iter().flatten().filter(|&&other| other < own).count());
