@@ -172,9 +172,11 @@ Its accounts must be connected. `profile`, `terms` and [[profile]] are applied i
 otherwise stay as they are. A file with mistakes is refused as a whole, with every line and reason
 (exit code 4). Applying a file twice changes nothing the second time. Waiting sends get the new texts.
 New keywords apply to new comments and messages, within a minute. What answers a message goes out within 24 hours
-of it, or not at all. `{link:https://example.com/guide}` in a text, or as a `url`, is a link that tells who has opened
-it, for `unless = \"clicked\"`, if the deployment tracks links. For `starts` and `ends` a comment counts by the time when
-it was made where Meta tells that, else by when Meta told of it. Nothing in `events` tells of a begin or an end.")]
+of it, or not at all. Follow-ups give way to what people ask for: while a backlog takes all that the limits allow,
+some are too late. Of several that are late, only the last goes. `{link:https://example.com/guide}` in a text, or as
+a `url`, is a link that tells who has opened it, for `unless = \"clicked\"`, if the deployment tracks links. For `starts`
+and `ends` a comment counts by the time when it was made where Meta tells that, else by when Meta told of it. Nothing
+in `events` tells of a begin or an end.")]
 pub(crate) struct ApplyOptions {
     /// TOML file; `-` for standard input
     file: PathBuf,
