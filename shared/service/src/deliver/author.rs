@@ -16,8 +16,9 @@ use spillway_core::time::Timestamp;
 use spillway_meta::error::Verdict;
 use tracing::{error, info, warn};
 
+use super::attempt::NotSent;
 use super::resolution::Resolution;
-use super::{ANSWER_TIME, Deliver, NotSent, RECORDING_TIME, UNREACHABLE_WAIT};
+use super::{ANSWER_TIME, Deliver, RECORDING_TIME, UNREACHABLE_WAIT};
 use crate::account::Account;
 use crate::gateway::NoAnswer;
 use crate::gateway::consequence::Retry;

@@ -14,10 +14,9 @@ use spillway_core::time::Timestamp;
 use spillway_meta::graph::Profile;
 use tracing::{error, info, warn};
 
+use super::attempt::Claimed;
 use super::resolution::Resolution;
-use super::{
-    ANSWER_TIME, Claimed, Deliver, QUEUE_DELAY_MAX, RECORDING_TIME, UNREACHABLE_WAIT, lease_until,
-};
+use super::{ANSWER_TIME, Deliver, QUEUE_DELAY_MAX, RECORDING_TIME, UNREACHABLE_WAIT, lease_until};
 use crate::account::Account;
 use crate::converse::Chosen;
 use crate::gateway::consequence::Retry;

@@ -13,7 +13,8 @@ use spillway_meta::graph::{CommentItem, Conversation};
 use tracing::{error, info, warn};
 
 use super::conversation::can_be_missed;
-use super::{ANSWER_TIME, Deliver, Job, fill_all};
+use super::text::fill_all;
+use super::{ANSWER_TIME, Deliver, Job};
 use crate::account::Account;
 use crate::gateway::read::{Ends, IfDead};
 use crate::send_task::SendTask;
