@@ -1,5 +1,6 @@
 //! Whatever is told, in whatever order and however often: nothing is done that may not be done.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -186,6 +187,8 @@ fn play(acts: &[Act]) -> World {
     let mut fates = Fates::default();
     // An opening is sent once, and every telling of it says the same.
     let mut openings: Vec<Event> = Vec::new();
+    // It began once, and each of its buttons says when.
+    let mut begun: BTreeMap<(usize, u8), Timestamp> = BTreeMap::new();
     for act in acts {
         let now = world.now;
         let before = |late: &u64| Timestamp::from_secs(now.as_secs().saturating_sub(*late));
@@ -226,11 +229,12 @@ fn play(acts: &[Act]) -> World {
                 Event::Tap { payload: world.sends[nth].payload.encode(), at }
             }
             Act::TapsOther(payload) => Event::Tap { payload: (*payload).into(), at: now },
-            Act::TapsUnknown { campaign, origin, step, age } => {
-                let origin = Origin::new(&format!("unknown {origin}"));
-                let key = StepKey { origin, step: *step, attempt: 1 };
-                let begun_at = now - Duration::from_secs(*age);
-                let payload = Payload::new(&NAMES[*campaign].into(), key, begun_at).unwrap();
+            &Act::TapsUnknown { campaign, origin: number, step, age } => {
+                let origin = Origin::new(&format!("unknown {number}"));
+                let key = StepKey { origin, step, attempt: 1 };
+                let of_its_age = now - Duration::from_secs(age);
+                let begun_at = *begun.entry((campaign, number)).or_insert(of_its_age);
+                let payload = Payload::new(&NAMES[campaign].into(), key, begun_at).unwrap();
                 Event::Tap { payload: payload.encode(), at: now }
             }
             Act::Read { nth, follows } => {

@@ -9,7 +9,7 @@ use spillway_core::conversation::Unwanted;
 use spillway_core::id::RecipientId;
 use spillway_core::message::Template;
 use spillway_core::seed::seed;
-use spillway_core::send::{CampaignStep, CancelReason, Outcome, PendingSend};
+use spillway_core::send::{CampaignStep, CancelReason, Earlier, FailReason, Outcome, PendingSend};
 use spillway_core::time::Timestamp;
 use spillway_meta::graph::Profile;
 use tracing::{error, info, warn};
@@ -48,18 +48,24 @@ impl Deliver {
         };
         let Err(unwanted) = unwanted else { return Ok(()) };
         info!(send = %send.id, ?unwanted, "not wanted");
-        let reason = match unwanted {
-            Unwanted::Stopped => CancelReason::Stopped,
-            Unwanted::Overtaken => CancelReason::Overtaken,
-            Unwanted::WindowClosed => return Err(Resolution::Finish(Outcome::Expired)),
+        let cancelled = |reason| Resolution::Finish(Outcome::Cancelled { reason });
+        let resolution = match unwanted {
+            Unwanted::Stopped => cancelled(CancelReason::Stopped),
+            Unwanted::Overtaken => cancelled(CancelReason::Overtaken),
+            Unwanted::WindowClosed => Resolution::Finish(Outcome::Expired),
             // What the conversation goes on with follows when the person acts again.
-            Unwanted::TakenOver(_) if send.turn.is_some() => CancelReason::TakenOver,
+            Unwanted::TakenOver(_) if send.turn.is_some() => cancelled(CancelReason::TakenOver),
             Unwanted::TakenOver(until) => {
-                let wait = until.since(now).min(QUEUE_DELAY_MAX);
-                return Err(Resolution::Requeue(Retry::Untried, wait));
+                Resolution::Requeue(Retry::Untried, until.since(now).min(QUEUE_DELAY_MAX))
             }
         };
-        Err(Resolution::Finish(Outcome::Cancelled { reason }))
+        Err(match resolution {
+            // An earlier attempt may have arrived after all: nobody knows that it was not sent.
+            Resolution::Finish(_) if send.earlier == Earlier::Unknown => {
+                Resolution::Finish(Outcome::Failed { reason: FailReason::Unknown })
+            }
+            resolution => resolution,
+        })
     }
 
     /// Reads what is to be known of the person of a claimed send: at a gate whether they follow,

@@ -420,11 +420,14 @@ mod tests {
             ))
         );
         assert!(!template.contains("MaximumBatchingWindowInSeconds"));
-        // Those of tracked links are there where these are turned on.
+        // Those of tracked links and of the console are there where these are turned on.
         let resources = |kind: &str| {
             let all = template.matches(&format!("Type: AWS::{kind}\n")).count();
-            let of_links = format!("Type: AWS::{kind}\n    Condition: HasLinks\n");
-            all - template.matches(&of_links).count()
+            let of = |condition| {
+                let optional = format!("Type: AWS::{kind}\n    Condition: {condition}\n");
+                template.matches(&optional).count()
+            };
+            all - of("HasLinks") - of("HasConsole")
         };
         assert_eq!(resources("CloudWatch::Alarm") as f64, super::ALARMS);
         let single = ["KMS::Key", "SecretsManager::Secret", "CloudWatch::Dashboard"];

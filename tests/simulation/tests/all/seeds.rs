@@ -239,7 +239,7 @@ fn conversations_hold_whatever_people_do_and_whatever_fails() {
     let mut totals = Totals::default();
     // In the last ones a gate is the probe after a hold, a delivery is answered between two attempts,
     // and a follow-up is answered while it is sent.
-    for seeds in [1..301, 814..815, 877..878, 939..940, 1381..1382, 3997..3998] {
+    for seeds in [1..301, 814..815, 877..878, 939..940, 1381..1382, 1968..1969, 3997..3998] {
         seeds::play_all(Theme::Talks, seeds, Sabotage::None, |run| {
             totals.add(&run);
             broken.extend((!run.failures.is_empty()).then(|| run.to_string()));
