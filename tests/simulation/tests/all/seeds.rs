@@ -237,8 +237,8 @@ fn what_people_do_in_conversations_is_answered_once_and_in_time() {
 fn conversations_hold_whatever_people_do_and_whatever_fails() {
     let mut broken = Vec::new();
     let mut totals = Totals::default();
-    // In the last ones a gate is the probe after a hold, a delivery is answered between two attempts,
-    // and a follow-up is answered while it is sent.
+    // In the last ones a gate is the probe after a hold, a delivery is answered between two attempts, a
+    // repeat meets a STOP, and a follow-up is answered while it is sent.
     for seeds in [1..301, 814..815, 877..878, 939..940, 1381..1382, 1968..1969, 3997..3998] {
         seeds::play_all(Theme::Talks, seeds, Sabotage::None, |run| {
             totals.add(&run);
