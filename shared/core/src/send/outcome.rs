@@ -182,10 +182,11 @@ pub enum FailReason {
     BadRequest,
     /// Meta refuses this send alone, in words that would mean its whole account.
     Refused,
-    /// The DM may have been made, and nothing has shown until its deadline whether it was.
+    /// The DM may have been made, and nothing has shown whether it was: until its deadline, or until it
+    /// was not wanted any more.
     Unknown,
-    /// Meta refused it for now, [`FAILURES_MAX`] times. Earlier versions said so after answers that
-    /// were lost, too.
+    /// Meta refused it for now, [`FAILURES_MAX`](super::FAILURES_MAX) times. Earlier versions said so
+    /// after answers that were lost, too.
     NoAnswer,
 }
 
