@@ -25,8 +25,11 @@ const CAMPAIGNS_MAX: usize = 4;
 /// People of a streak that are told apart: as many as the longest streak needs.
 const PEOPLE_MAX: usize = 10;
 
-/// A refusal is remembered for a day.
-const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+/// For how long it is: as long as a send may wait. It comes again after a hold of a day, and a night.
+const SEND_REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// For how long the hold of a campaign is remembered once it is over.
+const CAMPAIGN_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// The first hold of a campaign and the longest; Meta names no time.
 const CAMPAIGN_HOLD: (Duration, Duration) =
@@ -218,13 +221,13 @@ impl Refusals {
         regain: Option<Duration>,
         now: Timestamp,
     ) -> Finding {
-        let is_remembered = |refused: &&Refused| now.since(refused.at) < REMEMBERED;
+        let is_remembered = |refused: &&Refused| now.since(refused.at) < SEND_REMEMBERED;
         let own = self.sends.iter().filter(is_remembered).find(|of| of.party.send == party.send);
         let is_own = own.is_some_and(|own| own.passed);
         let of_campaign = self
             .campaigns
             .iter()
-            .any(|held| held.campaign == party.campaign && now < held.until + REMEMBERED);
+            .any(|held| held.campaign == party.campaign && now < held.until + CAMPAIGN_REMEMBERED);
         match evidence {
             Evidence::Campaign => Finding::Campaign,
             Evidence::Clear(HoldCause::Throttled) if regain.is_some() => {
@@ -277,8 +280,8 @@ impl Refusals {
     }
 
     fn forget(&mut self, now: Timestamp) {
-        self.sends.retain(|refused| now.since(refused.at) < REMEMBERED);
-        self.campaigns.retain(|held| now < held.until + REMEMBERED);
+        self.sends.retain(|refused| now.since(refused.at) < SEND_REMEMBERED);
+        self.campaigns.retain(|held| now < held.until + CAMPAIGN_REMEMBERED);
     }
 
     fn hold_campaign(&mut self, campaign: u32, now: Timestamp) {
@@ -441,8 +444,13 @@ mod tests {
         let regain = Some(Duration::from_secs(60));
         let named = refusals.finding(limit, &one, regain, NOW);
         assert_eq!(named, Finding::Account(HoldCause::Throttled));
-        let a_day_later = NOW + REMEMBERED;
-        assert_eq!(refusals.finding(blocked, &one, None, a_day_later), held);
+        let later = |days: u64| NOW + Duration::from_secs(days * 24 * 3600);
+        assert_eq!(refusals.finding(blocked, &one, None, later(2)), Finding::Send);
+        assert_eq!(
+            refusals.finding(blocked, &one, None, later(7)),
+            held,
+            "no send waits for longer"
+        );
     }
 
     #[test]
